@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The servers of one backend: which one is next, which ones rest.
+ * Shared by all workers without a lock: counters are relaxed atomics. No I/O, no logging.
+ */
+#ifndef BACKEND_POOL_H
+#define BACKEND_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "conf/conf.h"
+
+struct pool;
+
+/* What one connection has tried already: a server is tried at most once per
+ * connection. Zero-initialise. Holds up to 256 servers. */
+struct pool_tried {
+	uint64_t bits[4];
+};
+
+#define POOL_SERVERS_MAX 256
+
+int pool_new(const struct conf_backend *conf, struct pool **ret);
+void pool_free(struct pool *pool);
+
+/* Choose a server (weights, round robin or least connections), not among *tried and
+ * not resting; if all that are left rest, -EAGAIN is returned only when none may be
+ * tried: a resting server whose pause is over is tried by one connection at a time.
+ * Counts the server's active connection up: give it back with pool_release().
+ * now_ms: any monotonic clock, the same for all calls. Returns the index or -EAGAIN. */
+int pool_pick(struct pool *pool, struct pool_tried *tried, uint64_t now_ms);
+
+const struct up_addr *pool_addr(const struct pool *pool, int server);
+
+/* connect() worked: the server is well again. Returns true if it was resting before
+ * (worth a log line). */
+bool pool_up(struct pool *pool, int server);
+
+/* connect() failed: the server rests (retry_ms, doubling up to retry_max_ms, +-10 %).
+ * Returns true if it was well before (worth a log line). */
+bool pool_down(struct pool *pool, int server, uint64_t now_ms);
+
+void pool_release(struct pool *pool, int server);
+
+struct pool_stat {
+	struct up_addr addr;
+	uint32_t weight, active;
+	uint64_t total, failed;
+	bool resting;
+};
+void pool_stat(const struct pool *pool, int server, struct pool_stat *ret);
+size_t pool_size(const struct pool *pool);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The client log: one line per connection, written by a thread of its own.
+ * Workers put binary records into a bounded queue each (single producer, no lock, no
+ * system call); the writer formats and writes in batches. Full: dropped and counted.
+ */
+#ifndef CLIENT_LOG_H
+#define CLIENT_LOG_H
+
+#include <stdint.h>
+
+#include "client/record.h"
+#include "conf/conf.h"
+
+struct client_log;
+
+struct client_log_params {
+	const char *path;            /* "-": stdout */
+	enum conf_log_format format;
+	unsigned workers;            /* queues; worker 0..workers-1 */
+	uint32_t queue_bytes;        /* per worker; 0: default (1 MiB) */
+};
+
+/* Open the file (append, created 0640) and start the writer. Returns 0 or -errno. */
+int client_log_start(const struct client_log_params *params, struct client_log **ret);
+
+/* Queue one record with its TLV bytes (record->tlv_len of them). Called by the worker
+ * alone that owns the queue. Never blocks. */
+void client_log_put(struct client_log *log, unsigned worker, const struct record *record, const uint8_t *tlvs);
+
+/* Ask the writer to reopen the file (SIGHUP). Async-signal-unsafe; returns at once. */
+void client_log_reopen(struct client_log *log);
+
+/* Records dropped so far (queue full, write error); any thread. */
+uint64_t client_log_dropped(const struct client_log *log);
+
+/* Write what is queued, stop the writer, close. NULL is allowed. */
+void client_log_stop(struct client_log *log);
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The configuration as one immutable tree. Who parses it is conf/parse. */
+#ifndef CONF_CONF_H
+#define CONF_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "conf/trust.h"
+#include "unproxy/addr.h"
+
+#define CONF_NAME_MAX 32
+
+enum conf_header { CONF_HEADER_REQUIRE, CONF_HEADER_OPTIONAL };
+enum conf_kernel_path { CONF_KERNEL_AUTO, CONF_KERNEL_ALWAYS, CONF_KERNEL_OFF };
+enum conf_balance { CONF_BALANCE_ROUNDROBIN, CONF_BALANCE_LEASTCONN };
+enum conf_client_address { CONF_CLIENT_NONE, CONF_CLIENT_PROXY_V1, CONF_CLIENT_PROXY_V2 };
+enum conf_log_format { CONF_LOG_JSON, CONF_LOG_TEXT };
+
+struct conf_server {
+	struct up_addr addr;
+	uint32_t weight; /* 1..256 */
+};
+
+struct conf_backend {
+	char name[CONF_NAME_MAX];
+	enum conf_balance balance;
+	enum conf_client_address client_address;
+	uint32_t connect_timeout_ms; /* default 5000 */
+	uint32_t retry_ms;           /* first pause of a server that refused; default 1000 */
+	uint32_t retry_max_ms;       /* the pause doubles up to this; default 30000 */
+	struct conf_server *servers;
+	size_t n_servers;
+	unsigned line; /* of the section, for messages */
+};
+
+struct conf_bind {
+	struct up_addr addr; /* port = first of the range; [::] is dual-stack */
+	uint16_t last_port;
+};
+
+struct conf_listener {
+	char name[CONF_NAME_MAX];
+	struct conf_bind *binds;
+	size_t n_binds;
+	struct trust trust;
+	enum conf_header header;
+	enum conf_kernel_path kernel_path;
+	bool splice;                   /* default yes: may be refused for tests and diagnosis */
+	bool v1_ipv4_in_tcp6;
+	uint32_t header_timeout_ms;    /* default 5000, floor 3000 */
+	uint32_t header_max;           /* bytes; default 4096, 107..65551 */
+	uint32_t max_connections;      /* of this listener; 0: no limit */
+	uint32_t max_per_source;       /* per source address; 0: no limit */
+	uint32_t backlog;              /* listen(2); default 4096 */
+	uint32_t keepalive_s;          /* both legs; default 60; 0: off */
+	uint32_t user_timeout_ms;      /* TCP_USER_TIMEOUT; default 0: the kernel's */
+	uint32_t idle_timeout_ms;      /* default 0: off */
+	uint64_t promote_bytes;        /* default 65536 */
+	const struct conf_backend *backend;
+	unsigned line;
+};
+
+struct conf {
+	char *client_log;              /* path, "-" is stdout, NULL is off */
+	enum conf_log_format log_format;
+	bool log_probes;               /* default no */
+	bool log_start;                /* a line at a connection's start, too; default no */
+	uint32_t workers;              /* 0: one per core */
+	uint32_t drain_timeout_ms;     /* default 30000 */
+	uint32_t max_connections;      /* in all; 0: from the fd limit */
+	struct conf_listener *listeners;
+	size_t n_listeners;
+	struct conf_backend *backends;
+	size_t n_backends;
+};
+
+/* Where and why a configuration was refused: "file:line: message". */
+struct conf_error {
+	char text[512];
+};
+
+/* Read an INI file. Returns 0 and gives *ret to the caller (conf_free()), or
+ * -errno with *error filled and *ret untouched. Every value is checked;
+ * nothing is half-applied. Does not log. */
+int conf_load(const char *path, struct conf **ret, struct conf_error *error);
+
+/* The flags of "unproxy run" and "unproxy check" that stand for a file with one listener. */
+struct conf_flags {
+	const char *listen, *backend, *trust, *header, *header_timeout, *header_max;
+	const char *kernel_path, *client_log, *workers, *engine;
+};
+
+/* One listener "main" and one backend "main" from flags; NULL members take the
+ * defaults. The same table of keys checks them; errors read "--flag: message". */
+int conf_from_flags(const struct conf_flags *flags, struct conf **ret, struct conf_error *error);
+
+/* Free *conf and all it owns; NULL is allowed. */
+void conf_free(struct conf *conf);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Which sources may speak PROXY: a list of CIDRs. Pure; no I/O. */
+#ifndef CONF_TRUST_H
+#define CONF_TRUST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "unproxy/addr.h"
+
+struct trust_rule {
+	__u8 ip[16];      /* v4-mapped for IPv4 */
+	__u8 prefix_len;  /* 0..128, counted on the mapped form */
+};
+
+struct trust {
+	bool any; /* spelled "any" */
+	struct trust_rule *rules;
+	size_t n_rules;
+};
+
+/* "10.0.0.0/8, 2001:db8::/32, 192.0.2.1" or "any". A v4-mapped rule matches IPv4.
+ * Host bits set beyond the prefix, an empty list and "0.0.0.0/0" or "::/0" spelled
+ * as such are refused. Returns 0 or -EINVAL with the offending word in ret_bad. */
+int trust_parse(struct trust *ret, const char *text, char *ret_bad, size_t bad_size);
+
+bool trust_match(const struct trust *trust, const struct up_addr *source);
+void trust_free(struct trust *trust);
+
+#endif

@@ -48,7 +48,10 @@ struct tlv_set {
 	struct tlv_view unique_id;
 	struct tlv_view netns;
 	struct tlv_view aws_vpce_id; /* the text alone, without its subtype byte */
-	struct tlv_view alibaba;     /* the whole value: subtype, then an id */
+	/* 0xE1 comes once for each of its subtypes; the ids alone */
+	struct tlv_view alibaba_vpc_id;
+	struct tlv_view alibaba_endpoint_id;
+	struct tlv_view alibaba_service_id;
 	struct tlv_ssl ssl;
 	uint64_t gcp_psc_id;
 	uint32_t azure_link_id;

@@ -1,53 +1,67 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* CONTRACT STUB: the parser's author fills this in; the types below are fixed. */
+/*
+ * The PROXY protocol parser: the same lines run in the daemon, in the BPF programs and
+ * under the fuzzer. Pure: no I/O, no allocation, no libc. It keeps nothing between calls:
+ * call it again with all bytes so far when there are more.
+ *
+ * It does not say who may send a header, nor for how long one may wait for it.
+ */
 #ifndef UNPROXY_PROXY_HEADER_H
 #define UNPROXY_PROXY_HEADER_H
 
-#include "unproxy/addr.h"
+#include "unproxy/proxy_types.h"
+#include "unproxy/proxy_v1.h"
+#include "unproxy/proxy_v2.h"
 
-#define UP_HEADER_MAX 65551 /* 16 + 65535 */
-#define UP_HEADER_V1_MAX 107
+/* Parse with the caller's working state: for BPF, which must keep it in a map.
+ * cursor->parser: len, max_len and flags are set, all else is zero. */
+static inline enum up_header_status up_header_run(struct up_cursor *cursor)
+{
+	struct up_parser *parser = cursor->parser;
 
-enum up_header_status {
-	UP_HEADER_INCOMPLETE, /* a proper prefix of a valid header: wait */
-	UP_HEADER_COMPLETE,   /* header->len bytes are the header */
-	UP_HEADER_INVALID,    /* header->reason says why, ->error_at where */
-};
+	if (parser->len > 0) {
+		__u8 first = up_byte(cursor, 0);
 
-/* Why a header was refused. UP_REASON_NONE is 0. Names via up_reason_name(). */
-enum up_reason {
-	UP_REASON_NONE = 0,
-	/* ... one per rule of the protocol ... */
-	UP_REASON__MAX,
-};
+		if (first == 'P')
+			up_v1_parse(cursor);
+		else if (first == '\r')
+			up_v2_parse(cursor);
+		else
+			up_refuse(parser, 0, UP_REASON_NO_HEADER);
+	}
+	if (parser->status != UP_HEADER_COMPLETE) { /* nobody may take half an address for a client */
+		__builtin_memset(&parser->out.src, 0, sizeof(parser->out.src));
+		__builtin_memset(&parser->out.dst, 0, sizeof(parser->out.dst));
+	}
+	return parser->status;
+}
 
-enum up_command { UP_COMMAND_LOCAL = 0, UP_COMMAND_PROXY = 1 };
-
-#define UP_HEADER_V1_IPV4_IN_TCP6 0x1 /* accept IPv4 text after TCP6 (nginx sends it) */
-
-struct up_header_limits {
-	__u32 max_len; /* bytes; a longer header is refused by a reason of its own */
-	__u32 flags;
-};
-
-struct up_header {
-	__u32 len;       /* bytes of the header; valid when complete */
-	__u32 need;      /* when incomplete: at least this many bytes in all, if known, else 0 */
-	__u32 tlv_at;    /* offset of the TLV range from the header's first byte */
-	__u32 tlv_len;   /* bytes of TLVs; 0 for version 1, LOCAL that does not tile */
-	__u32 error_at;  /* offset of the byte that refuses */
-	__u16 reason;    /* enum up_reason */
-	__u8 version;    /* 1 or 2; 0 while unknown */
-	__u8 command;    /* enum up_command */
-	__u8 has_addr;   /* 1: src and dst are the client's; 0: use the socket's own */
-	__u8 transport;  /* version 2: family << 4 | protocol, as received */
-	__u8 pad[2];
-	struct up_addr src;
-	struct up_addr dst;
-};
+#ifndef __bpf__
 
 /*
- * static inline enum up_header_status
- * up_header_parse(const __u8 *buf, __u32 len, const struct up_header_limits *limits, struct up_header *ret);
+ * Judge the first len bytes of a connection. What follows the header is not looked at.
+ * Returns INCOMPLETE (also for len 0), COMPLETE or INVALID; *ret is always filled. Once
+ * COMPLETE or INVALID, more bytes change neither the status nor any field of *ret.
  */
+static inline enum up_header_status up_header_parse(const __u8 *buf, __u32 len, const struct up_header_limits *limits,
+						    struct up_header *ret)
+{
+	struct up_parser parser = { .len = len, .max_len = limits->max_len, .flags = limits->flags };
+	struct up_cursor cursor = { .buf = buf, .parser = &parser };
+	enum up_header_status status = up_header_run(&cursor);
+
+	*ret = parser.out;
+	return status;
+}
+
+/* Do these bytes begin with a header's signature? Asked of the payload: some balancers
+ * stack headers, and only the first is taken off. */
+static inline _Bool up_header_begins(const __u8 *buf, __u32 len)
+{
+	if (len >= UP_V2_SIGNATURE_LEN && !__builtin_memcmp(buf, UP_V2_SIGNATURE, UP_V2_SIGNATURE_LEN))
+		return 1;
+	return len >= 6 && !__builtin_memcmp(buf, "PROXY ", 6);
+}
+
+#endif
 #endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The only contract between the kernel side and the daemon: what the pinned maps hold.
+ * Field names are what `bpftool map dump` shows. Host byte order unless said otherwise.
+ */
+#ifndef UNPROXY_ABI_H
+#define UNPROXY_ABI_H
+
+#include "unproxy/addr.h"
+
+#define UP_ABI_VERSION 1
+
+#define UP_TEXT_ADDR 56 /* "[ffff:...:ffff]:65535" and a NUL, rounded up */
+#define UP_TEXT_NAME 32
+
+/* Bit 63 of up_direction.word: user space moves the bytes of this direction. */
+#define UP_WORD_USER (1ULL << 63)
+
+/* Segments that may wait in a target's queue; beyond, user space takes over. The kernel
+ * neither bounds nor charges that queue. */
+#define UP_BACKLOG_SEGMENTS 256
+
+/* What the verdict does with the first segment of a source. */
+enum up_stage {
+	UP_STAGE_HEADER = 0, /* parse a PROXY header in it */
+	UP_STAGE_PARSED = 1, /* done: .parse_* hold the result */
+	UP_STAGE_STREAM = 2, /* no header expected: only bytes */
+};
+
+/* Why user space was asked to move the bytes of a direction again. */
+enum up_handback {
+	UP_HANDBACK_NONE = 0,
+	UP_HANDBACK_CONGESTED = 1, /* the target has no room: true back-pressure is needed */
+	UP_HANDBACK_NO_TARGET = 2, /* the target is gone from the map */
+	UP_HANDBACK_BROKEN = 3,    /* a consumed part could not be trimmed: reset the pair */
+};
+
+/*
+ * One direction of an accelerated pair: bytes from a source to its target. Lives in an
+ * mmap-able array, so that the hand-over between the program and the daemon needs no
+ * system call. The program runs under the source's socket lock, one run at a time.
+ */
+struct up_direction {
+	/* UP_WORD_USER | bytes of the source the program has seen. The program adds and
+	 * reads the mode in one step; the daemon takes UP_WORD_USER off by compare-and-swap
+	 * only when it has consumed and sent every byte seen. */
+	__u64 word;
+	__u64 redirected;   /* bytes sent to the target by the kernel */
+	__u64 segments;     /* ... in so many segments */
+	__u64 token;        /* the daemon's; comes back in events */
+	__u32 next_seq;     /* next sequence number that belongs to the target */
+	__u32 expected_seq; /* the target's write_seq once its queue is sent */
+	__u32 ring;         /* which worker's ring gets the events */
+	__u32 stage;        /* enum up_stage */
+	__u32 handback;     /* enum up_handback of the last switch to user mode */
+	__u32 handbacks;    /* how often */
+	__u8 synced;        /* next_seq is valid */
+	__u8 resumed;       /* set by the daemon: take expected_seq from the target anew */
+	__u16 parse_reason; /* enum up_reason */
+	__u8 parse_status;  /* enum up_header_status */
+	__u8 parse_version;
+	__u8 pad[2];
+	__u32 parse_len;    /* bytes of the header */
+	__u32 header_max;   /* bytes; the listener's limit, for UP_STAGE_HEADER */
+	__u32 header_flags; /* UP_HEADER_V1_* */
+	__u32 pad2[13];     /* two cache lines: workers and CPUs do not share one */
+};
+_Static_assert(sizeof(struct up_direction) == 128, "up_direction is mmap ABI");
+
+/* A direction went to user mode. */
+struct up_event {
+	__u64 token;
+	__u32 direction; /* index into `directions` */
+	__u32 handback;  /* enum up_handback */
+};
+
+enum up_conn_state {
+	UP_CONN_HEADER = 0,
+	UP_CONN_CONNECT = 1,
+	UP_CONN_RELAY = 2,
+	UP_CONN_HALF = 3,
+	UP_CONN_CLOSED = 4,
+};
+
+enum up_conn_path {
+	UP_PATH_NONE = 0,
+	UP_PATH_COPY = 1,
+	UP_PATH_SPLICE = 2,
+	UP_PATH_KERNEL = 3,
+	UP_PATH_INLINE = 4,
+};
+
+/* A live connection as people see it. Key: the socket cookie of the balancer's leg. */
+struct up_conn {
+	char client[UP_TEXT_ADDR];   /* from the header, else the socket's peer */
+	char balancer[UP_TEXT_ADDR]; /* the socket's peer */
+	char backend[UP_TEXT_ADDR];  /* the server chosen; empty before CONNECT */
+	char listener[UP_TEXT_NAME];
+	enum up_conn_state state;
+	enum up_conn_path path_up;   /* client -> backend */
+	enum up_conn_path path_down;
+	__u32 header_version;        /* 0: no PROXY header */
+	__u64 bytes_up;              /* without the header; refreshed every second */
+	__u64 bytes_down;
+	__u64 accepted;              /* seconds since 1970; 0 while only the kernel knows it */
+};
+
+/* A server of a backend. Key: its number, in the order of the configuration. */
+struct up_backend {
+	char backend[UP_TEXT_NAME];
+	char server[UP_TEXT_ADDR];
+	__u32 weight;
+	__u32 active;  /* connections now */
+	__u64 total;   /* connections ever */
+	__u64 failed;  /* connects that failed */
+	__u32 resting; /* 1: refused lately, tried again later */
+	__u32 pad;
+};
+
+/* What the verdict program did, per CPU. */
+struct up_stats {
+	__u64 redirected_bytes;
+	__u64 redirected_segments;
+	__u64 passed_segments;   /* to user space, in user mode */
+	__u64 fins;              /* bare FINs held back */
+	__u64 duplicates;        /* segments whose every byte was consumed before */
+	__u64 trimmed;           /* segments that lost a consumed part */
+	__u64 congested;         /* switches to user mode for lack of room */
+	__u64 no_target;
+	__u64 trim_failed;
+	__u64 unknown_source;    /* a socket without a direction: passed up */
+	__u64 events_lost;       /* ring full; the daemon's sweep finds them */
+	__u64 headers_complete;
+	__u64 headers_incomplete;
+	__u64 headers_invalid;
+};
+
+#endif

@@ -29,7 +29,8 @@ static inline enum up_header_status up_header_run(struct up_cursor *cursor)
 		else
 			up_refuse(parser, 0, UP_REASON_NO_HEADER);
 	}
-	if (parser->status != UP_HEADER_COMPLETE) { /* nobody may take half an address for a client */
+	if (parser->status !=
+	    UP_HEADER_COMPLETE) { /* nobody may take half an address for a client */
 		__builtin_memset(&parser->out.src, 0, sizeof(parser->out.src));
 		__builtin_memset(&parser->out.dst, 0, sizeof(parser->out.dst));
 	}
@@ -43,10 +44,13 @@ static inline enum up_header_status up_header_run(struct up_cursor *cursor)
  * Returns INCOMPLETE (also for len 0), COMPLETE or INVALID; *ret is always filled. Once
  * COMPLETE or INVALID, more bytes change neither the status nor any field of *ret.
  */
-static inline enum up_header_status up_header_parse(const __u8 *buf, __u32 len, const struct up_header_limits *limits,
+static inline enum up_header_status up_header_parse(const __u8 *buf, __u32 len,
+						    const struct up_header_limits *limits,
 						    struct up_header *ret)
 {
-	struct up_parser parser = { .len = len, .max_len = limits->max_len, .flags = limits->flags };
+	struct up_parser parser = { .len = len,
+				    .max_len = limits->max_len,
+				    .flags = limits->flags };
 	struct up_cursor cursor = { .buf = buf, .parser = &parser };
 	enum up_header_status status = up_header_run(&cursor);
 
@@ -58,7 +62,8 @@ static inline enum up_header_status up_header_parse(const __u8 *buf, __u32 len, 
  * stack headers, and only the first is taken off. */
 static inline _Bool up_header_begins(const __u8 *buf, __u32 len)
 {
-	if (len >= UP_V2_SIGNATURE_LEN && !__builtin_memcmp(buf, UP_V2_SIGNATURE, UP_V2_SIGNATURE_LEN))
+	if (len >= UP_V2_SIGNATURE_LEN &&
+	    !__builtin_memcmp(buf, UP_V2_SIGNATURE, UP_V2_SIGNATURE_LEN))
 		return 1;
 	return len >= 6 && !__builtin_memcmp(buf, "PROXY ", 6);
 }

@@ -17,20 +17,20 @@ struct up_parser {
 	__u32 len;     /* bytes at hand */
 	__u32 max_len; /* from the limits */
 	__u32 flags;
-	__u32 status;  /* enum up_header_status */
-	__u32 pos;     /* the next byte to look at */
+	__u32 status; /* enum up_header_status */
+	__u32 pos;    /* the next byte to look at */
 
 	/* version 1 */
-	__u32 value;   /* number being read; an IPv6 group keeps its last four digits */
-	__u8 family;   /* of the line: 4 or 6 */
-	__u8 field;    /* enum up_v1_field */
-	__u8 digits;   /* of the number being read */
-	__u8 octets;   /* IPv4: numbers complete */
-	__u8 groups;   /* IPv6: groups complete */
-	__u8 gap;      /* IPv6: groups before "::", UP_V1_NO_GAP if there was none */
-	__u8 colons;   /* IPv6: how many stand right before this byte */
-	__u8 dotted;   /* an IPv4 address, or the IPv4 tail of an IPv6 address */
-	__u8 ip_at;    /* where in ip[] the dotted octets go */
+	__u32 value; /* number being read; an IPv6 group keeps its last four digits */
+	__u8 family; /* of the line: 4 or 6 */
+	__u8 field;  /* enum up_v1_field */
+	__u8 digits; /* of the number being read */
+	__u8 octets; /* IPv4: numbers complete */
+	__u8 groups; /* IPv6: groups complete */
+	__u8 gap;    /* IPv6: groups before "::", UP_V1_NO_GAP if there was none */
+	__u8 colons; /* IPv6: how many stand right before this byte */
+	__u8 dotted; /* an IPv4 address, or the IPv4 tail of an IPv6 address */
+	__u8 ip_at;  /* where in ip[] the dotted octets go */
 	__u8 pad[3];
 
 	/* version 2 */
@@ -39,7 +39,7 @@ struct up_parser {
 	__u32 crc_at;  /* the first CRC32C's value; 0: none */
 	__u32 crc;
 
-	__u8 ip[16];   /* address being read */
+	__u8 ip[16]; /* address being read */
 	struct up_header out;
 };
 
@@ -100,8 +100,8 @@ static inline void up_refuse(struct up_parser *parser, __u32 at, enum up_reason 
 enum up_match { UP_MATCH_YES, UP_MATCH_MORE, UP_MATCH_NO };
 
 /* Compare the bytes from at on with a word; at the first difference refuse for reason. */
-static inline enum up_match up_match(const struct up_cursor *cursor, __u32 at, const char *word, __u32 n,
-				     enum up_reason reason)
+static inline enum up_match up_match(const struct up_cursor *cursor, __u32 at, const char *word,
+				     __u32 n, enum up_reason reason)
 {
 	for (__u32 i = 0; i < n; i++) {
 		if (at + i >= cursor->parser->len)

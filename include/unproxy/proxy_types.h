@@ -46,16 +46,16 @@ struct up_header_limits {
 };
 
 struct up_header {
-	__u32 len;       /* bytes of the header; valid when complete */
-	__u32 need;      /* when incomplete: at least this many bytes in all, if known, else 0 */
-	__u32 tlv_at;    /* offset of the TLV range from the header's first byte */
-	__u32 tlv_len;   /* bytes of TLVs; 0 for version 1, LOCAL that does not tile */
-	__u32 error_at;  /* offset of the byte that refuses */
-	__u16 reason;    /* enum up_reason */
-	__u8 version;    /* 1 or 2; 0 while unknown */
-	__u8 command;    /* enum up_command */
-	__u8 has_addr;   /* 1: src and dst are the client's; 0: use the socket's own */
-	__u8 transport;  /* version 2: family << 4 | protocol, as received */
+	__u32 len;      /* bytes of the header; valid when complete */
+	__u32 need;     /* when incomplete: at least this many bytes in all, if known, else 0 */
+	__u32 tlv_at;   /* offset of the TLV range from the header's first byte */
+	__u32 tlv_len;  /* bytes of TLVs; 0 for version 1, LOCAL that does not tile */
+	__u32 error_at; /* offset of the byte that refuses */
+	__u16 reason;   /* enum up_reason */
+	__u8 version;   /* 1 or 2; 0 while unknown */
+	__u8 command;   /* enum up_command */
+	__u8 has_addr;  /* 1: src and dst are the client's; 0: use the socket's own */
+	__u8 transport; /* version 2: family << 4 | protocol, as received */
 	__u8 pad[2];
 	struct up_addr src;
 	struct up_addr dst;

@@ -90,7 +90,8 @@ static inline enum up_reason up_v1_address_reason(const struct up_parser *parser
 static inline enum up_reason up_v1_dotted_byte(struct up_parser *parser, __u8 ch)
 {
 	if (up_v1_is_digit(ch))
-		return up_v1_decimal(parser, ch, 255) ? UP_REASON_NONE : up_v1_address_reason(parser);
+		return up_v1_decimal(parser, ch, 255) ? UP_REASON_NONE
+						      : up_v1_address_reason(parser);
 	if (ch == '.' && parser->digits && parser->octets < 3) {
 		up_v1_store_octet(parser);
 		return UP_REASON_NONE;
@@ -119,7 +120,8 @@ static inline int up_v1_has_gap(const struct up_parser *parser)
  * (with the compatibility switch) of an IPv4 address. */
 static inline enum up_reason up_v1_first_dot(struct up_parser *parser)
 {
-	__u32 hundreds = parser->value >> 8, tens = parser->value >> 4 & 15, ones = parser->value & 15;
+	__u32 hundreds = parser->value >> 8, tens = parser->value >> 4 & 15,
+	      ones = parser->value & 15;
 
 	if (!parser->digits)
 		return UP_REASON_V1_IPV6;
@@ -150,7 +152,8 @@ static inline enum up_reason up_v1_colon(struct up_parser *parser)
 		up_v1_store_group(parser);
 		parser->colons = 1;
 		/* Another group, or "::" for at least one, must still fit. */
-		return parser->groups + up_v1_has_gap(parser) <= 7 ? UP_REASON_NONE : UP_REASON_V1_IPV6;
+		return parser->groups + up_v1_has_gap(parser) <= 7 ? UP_REASON_NONE
+								   : UP_REASON_V1_IPV6;
 	}
 	if (parser->colons == 2 || (parser->colons == 1 && up_v1_has_gap(parser)))
 		return UP_REASON_V1_IPV6;
@@ -234,7 +237,8 @@ static inline enum up_reason up_v1_end_address(struct up_parser *parser, struct 
 }
 
 /* One byte of an address, the space behind it included. */
-static inline enum up_reason up_v1_address_byte(struct up_parser *parser, __u8 ch, struct up_addr *ret)
+static inline enum up_reason up_v1_address_byte(struct up_parser *parser, __u8 ch,
+						struct up_addr *ret)
 {
 	if (ch == ' ')
 		return up_v1_end_address(parser, ret);
@@ -242,7 +246,8 @@ static inline enum up_reason up_v1_address_byte(struct up_parser *parser, __u8 c
 }
 
 /* One byte of a port, the byte that must follow it included. */
-static inline enum up_reason up_v1_port_byte(struct up_parser *parser, __u8 ch, __u16 *ret, __u8 terminator)
+static inline enum up_reason up_v1_port_byte(struct up_parser *parser, __u8 ch, __u16 *ret,
+					     __u8 terminator)
 {
 	if (up_v1_is_digit(ch))
 		return up_v1_decimal(parser, ch, 65535) ? UP_REASON_NONE : UP_REASON_V1_PORT;

@@ -13,8 +13,8 @@
 #define UP_V2_SIGNATURE "\r\n\r\n\0\r\nQUIT\n"
 #define UP_V2_SIGNATURE_LEN 12
 #define UP_V2_FIXED_LEN 16
-#define UP_TLV_HEAD 3         /* type and length */
-#define UP_TLV_SSL_HEAD 5     /* client bits and verify */
+#define UP_TLV_HEAD 3     /* type and length */
+#define UP_TLV_SSL_HEAD 5 /* client bits and verify */
 #define UP_UNIQUE_ID_MAX 128
 
 /* Bytes of the address block that a family brings. */
@@ -36,7 +36,8 @@ static inline __u32 up_v2_addresses_len(__u8 transport)
  * used, if not that is no reason to refuse. */
 static inline int up_v2_block_is_free(const struct up_parser *parser)
 {
-	return parser->out.command == UP_COMMAND_LOCAL || parser->out.transport >> 4 == UP_V2_UNSPEC;
+	return parser->out.command == UP_COMMAND_LOCAL ||
+	       parser->out.transport >> 4 == UP_V2_UNSPEC;
 }
 
 /* Byte 12 and 13. */
@@ -68,7 +69,8 @@ static inline enum up_reason up_v2_length(struct up_parser *parser, __u32 block)
 	parser->end = UP_V2_FIXED_LEN + block;
 	if (parser->end > parser->max_len)
 		return UP_REASON_TOO_LONG;
-	if (parser->out.command == UP_COMMAND_PROXY && block < up_v2_addresses_len(parser->out.transport))
+	if (parser->out.command == UP_COMMAND_PROXY &&
+	    block < up_v2_addresses_len(parser->out.transport))
 		return UP_REASON_V2_LENGTH;
 	return UP_REASON_NONE;
 }
@@ -102,7 +104,8 @@ static inline enum up_match up_v2_fixed(const struct up_cursor *cursor)
 	return parser->len < UP_V2_FIXED_LEN ? UP_MATCH_MORE : UP_MATCH_YES;
 }
 
-static inline void up_v2_address4(const struct up_cursor *cursor, __u32 ip_at, __u32 port_at, struct up_addr *ret)
+static inline void up_v2_address4(const struct up_cursor *cursor, __u32 ip_at, __u32 port_at,
+				  struct up_addr *ret)
 {
 	ret->ip[10] = 0xFF;
 	ret->ip[11] = 0xFF;
@@ -112,7 +115,8 @@ static inline void up_v2_address4(const struct up_cursor *cursor, __u32 ip_at, _
 	ret->family = UP_FAMILY_IPV4;
 }
 
-static inline void up_v2_address6(const struct up_cursor *cursor, __u32 ip_at, __u32 port_at, struct up_addr *ret)
+static inline void up_v2_address6(const struct up_cursor *cursor, __u32 ip_at, __u32 port_at,
+				  struct up_addr *ret)
 {
 	for (__u32 i = 0; i < 16; i++)
 		ret->ip[i] = up_byte(cursor, ip_at + i);
@@ -168,7 +172,8 @@ static UP_NOINLINE long up_v2_tlv_step(__u32 turn, void *ctx)
 {
 	const struct up_cursor *cursor = ctx;
 	struct up_parser *parser = cursor->parser;
-	__u32 inside = parser->ssl_end, left = (inside ? inside : parser->end) - parser->pos, value_len;
+	__u32 inside = parser->ssl_end, left = (inside ? inside : parser->end) - parser->pos,
+	      value_len;
 	enum up_reason reason = UP_REASON_NONE;
 
 	(void)turn;

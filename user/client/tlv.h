@@ -30,8 +30,8 @@ static inline bool tlv_present(const struct tlv_view *view)
 
 struct tlv_ssl {
 	bool present;
-	uint8_t client;  /* TLV_SSL_CLIENT_*: bits */
-	uint32_t verify; /* 0: the client's certificate was verified (or it gave none) */
+	uint8_t client;             /* TLV_SSL_CLIENT_*: bits */
+	uint32_t verify;            /* 0: the client's certificate was verified (or it gave none) */
 	struct tlv_view version;    /* "TLSv1.3" */
 	struct tlv_view cn;         /* of the client's certificate, UTF-8 by the specification */
 	struct tlv_view cipher;     /* "TLS_AES_128_GCM_SHA256" */

@@ -9,10 +9,9 @@
 static const struct {
 	const char *name;
 	const char *hint;
-} reasons[] = {
-	[UP_REASON_NONE] = { "none", NULL },
+} reasons[] = { [UP_REASON_NONE] = { "none", NULL },
 #define X(id, name, hint) [UP_REASON_##id] = { name, hint },
-	UP_REASONS(X)
+		UP_REASONS(X)
 #undef X
 };
 _Static_assert(ARRAY_SIZE(reasons) == UP_REASON__MAX, "a reason without its texts");
@@ -27,8 +26,7 @@ const char *up_reason_hint(enum up_reason reason)
 	return (size_t)reason < UP_REASON__MAX ? reasons[reason].hint : NULL;
 }
 
-#define HINT(what) \
-	"no PROXY header but plain " what ": is PROXY protocol on at the load balancer?"
+#define HINT(what) "no PROXY header but plain " what ": is PROXY protocol on at the load balancer?"
 
 /* What unconfigured balancers and strangers send first. */
 static const struct {

@@ -32,12 +32,14 @@ struct conf_backend {
 	uint32_t retry_max_ms;       /* the pause doubles up to this; default 30000 */
 	struct conf_server *servers;
 	size_t n_servers;
+	bool literal;  /* not a section: a listener's backend = ADDR:PORT */
 	unsigned line; /* of the section, for messages */
 };
 
 struct conf_bind {
 	struct up_addr addr; /* port = first of the range; [::] is dual-stack */
 	uint16_t last_port;
+	unsigned line; /* for messages */
 };
 
 struct conf_listener {
@@ -47,29 +49,29 @@ struct conf_listener {
 	struct trust trust;
 	enum conf_header header;
 	enum conf_kernel_path kernel_path;
-	bool splice;                   /* default yes: may be refused for tests and diagnosis */
+	bool splice; /* default yes: may be refused for tests and diagnosis */
 	bool v1_ipv4_in_tcp6;
-	uint32_t header_timeout_ms;    /* default 5000, floor 3000 */
-	uint32_t header_max;           /* bytes; default 4096, 107..65551 */
-	uint32_t max_connections;      /* of this listener; 0: no limit */
-	uint32_t max_per_source;       /* per source address; 0: no limit */
-	uint32_t backlog;              /* listen(2); default 4096 */
-	uint32_t keepalive_s;          /* both legs; default 60; 0: off */
-	uint32_t user_timeout_ms;      /* TCP_USER_TIMEOUT; default 0: the kernel's */
-	uint32_t idle_timeout_ms;      /* default 0: off */
-	uint64_t promote_bytes;        /* default 65536 */
+	uint32_t header_timeout_ms; /* default 5000, floor 3000 */
+	uint32_t header_max;        /* bytes; default 4096, 107..65551 */
+	uint32_t max_connections;   /* of this listener; 0: no limit */
+	uint32_t max_per_source;    /* per source address; 0: no limit */
+	uint32_t backlog;           /* listen(2); default 4096 */
+	uint32_t keepalive_s;       /* both legs; default 60; 0: off */
+	uint32_t user_timeout_ms;   /* TCP_USER_TIMEOUT; default 0: the kernel's */
+	uint32_t idle_timeout_ms;   /* default 0: off */
+	uint64_t promote_bytes;     /* default 65536 */
 	const struct conf_backend *backend;
 	unsigned line;
 };
 
 struct conf {
-	char *client_log;              /* path, "-" is stdout, NULL is off */
+	char *client_log; /* path, "-" is stdout, NULL is off */
 	enum conf_log_format log_format;
-	bool log_probes;               /* default no */
-	bool log_start;                /* a line at a connection's start, too; default no */
-	uint32_t workers;              /* 0: one per core */
-	uint32_t drain_timeout_ms;     /* default 30000 */
-	uint32_t max_connections;      /* in all; 0: from the fd limit */
+	bool log_probes;           /* default no */
+	bool log_start;            /* a line at a connection's start, too; default no */
+	uint32_t workers;          /* 0: one per core */
+	uint32_t drain_timeout_ms; /* default 30000 */
+	uint32_t max_connections;  /* in all; 0: from the fd limit */
 	struct conf_listener *listeners;
 	size_t n_listeners;
 	struct conf_backend *backends;

@@ -9,8 +9,8 @@
 #include "unproxy/addr.h"
 
 struct trust_rule {
-	__u8 ip[16];      /* v4-mapped for IPv4 */
-	__u8 prefix_len;  /* 0..128, counted on the mapped form */
+	__u8 ip[16];     /* v4-mapped for IPv4 */
+	__u8 prefix_len; /* 0..128, counted on the mapped form */
 };
 
 struct trust {
@@ -21,7 +21,8 @@ struct trust {
 
 /* "10.0.0.0/8, 2001:db8::/32, 192.0.2.1" or "any". A v4-mapped rule matches IPv4.
  * Host bits set beyond the prefix, an empty list and "0.0.0.0/0" or "::/0" spelled
- * as such are refused. Returns 0 or -EINVAL with the offending word in ret_bad. */
+ * as such are refused. Returns 0 or -EINVAL with the offending word, quoted, and why
+ * in ret_bad; on failure *ret is untouched. */
 int trust_parse(struct trust *ret, const char *text, char *ret_bad, size_t bad_size);
 
 bool trust_match(const struct trust *trust, const struct up_addr *source);

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* unproxy check: read a configuration as `run` does, and say in short what it means. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/addr.h"
+#include "base/cleanup.h"
+#include "cmd/cmd.h"
+#include "cmd/flags.h"
+#include "conf/keys.h"
+
+static const char usage[] =
+	"usage: unproxy check [-c FILE | flags]\n"
+	"       unproxy check --reference    all keys, as Markdown\n"
+	"\n"
+	"Reads the configuration as unproxy run does, and says what it means or "
+	"what is wrong.\n\n" FLAGS_HELP;
+
+static void cleanup_conf(struct conf **conf)
+{
+	conf_free(*conf);
+}
+
+static void print_binds(const struct conf_listener *listener)
+{
+	char text[ADDR_TEXT_MAX];
+
+	for (size_t i = 0; i < listener->n_binds; i++) {
+		const struct conf_bind *bind = &listener->binds[i];
+
+		(void)addr_format(&bind->addr, text, sizeof(text));
+		(void)printf(i == 0 ? " %s" : ", %s", text);
+		if (bind->last_port != bind->addr.port)
+			(void)printf("-%u", bind->last_port);
+	}
+}
+
+static void print_listener(const struct conf_listener *listener)
+{
+	(void)printf("listener %s:", listener->name);
+	print_binds(listener);
+	if (listener->trust.any)
+		(void)printf(", trusts anyone");
+	else
+		(void)printf(", trusts %zu %s", listener->trust.n_rules,
+			     listener->trust.n_rules == 1 ? "network" : "networks");
+	(void)printf(", header %s",
+		     listener->header == CONF_HEADER_OPTIONAL ? "optional" : "required");
+	(void)printf(" -> backend %s\n", listener->backend->name);
+}
+
+static bool is_used(const struct conf *conf, const struct conf_backend *backend)
+{
+	for (size_t i = 0; i < conf->n_listeners; i++) {
+		if (conf->listeners[i].backend == backend)
+			return true;
+	}
+	return false;
+}
+
+static void print_backend(const struct conf *conf, const struct conf_backend *backend)
+{
+	char text[ADDR_TEXT_MAX];
+
+	(void)printf("backend %s:", backend->name);
+	for (size_t i = 0; i < backend->n_servers; i++) {
+		const struct conf_server *server = &backend->servers[i];
+
+		(void)addr_format(&server->addr, text, sizeof(text));
+		(void)printf(i == 0 ? " %s" : ", %s", text);
+		if (server->weight != 1)
+			(void)printf(" weight=%" PRIu32, server->weight);
+	}
+	if (backend->n_servers > 1)
+		(void)printf(", %s", backend->balance == CONF_BALANCE_LEASTCONN ? "leastconn"
+										: "roundrobin");
+	(void)printf("%s\n", is_used(conf, backend) ? "" : " (no listener uses it)");
+}
+
+int cmd_check(int argc, char **argv)
+{
+	_cleanup_(cleanup_conf) struct conf *conf = NULL;
+	int r;
+
+	if (argc == 2 && strcmp(argv[1], "--reference") == 0)
+		return key_print_reference(stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+
+	r = flags_to_conf(argc, argv, usage, &conf);
+	if (r != 0 || !conf)
+		return r;
+	for (size_t i = 0; i < conf->n_listeners; i++)
+		print_listener(&conf->listeners[i]);
+	for (size_t i = 0; i < conf->n_backends; i++)
+		print_backend(conf, &conf->backends[i]);
+	(void)printf("client log: %s%s\n", conf->client_log ? conf->client_log : "off",
+		     conf->log_format == CONF_LOG_TEXT ? " (text)" : "");
+	return EXIT_SUCCESS;
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Sections and entries become a struct conf. Where they come from is the caller's business. */
+#include "conf/build.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/addr.h"
+#include "conf/value.h"
+
+int build_start(struct build *build, size_t n_sections)
+{
+	/* A listener may bring an unnamed backend of its own. */
+	size_t n = n_sections + 1;
+
+	build->room = n;
+	build->conf = calloc(1, sizeof(*build->conf));
+	build->references = calloc(n, sizeof(*build->references));
+	if (!build->conf || !build->references)
+		return -ENOMEM;
+	build->conf->listeners = calloc(n, sizeof(*build->conf->listeners));
+	build->conf->backends = calloc(2 * n, sizeof(*build->conf->backends));
+	if (!build->conf->listeners || !build->conf->backends)
+		return -ENOMEM;
+	return key_set_defaults(KEY_UNPROXY, build->conf);
+}
+
+void build_free(struct build *build)
+{
+	for (size_t i = 0; build->references && i < build->room; i++)
+		free(build->references[i].text);
+	free(build->references);
+	conf_free(build->conf);
+}
+
+/* The flags of the command are named for what a newcomer looks for. */
+static void flag_name(const char *key, char *buf, size_t size)
+{
+	if (strcmp(key, "bind") == 0)
+		key = "listen";
+	else if (strcmp(key, "server") == 0)
+		key = "backend";
+	(void)snprintf(buf, size, "%s", key);
+	for (char *at = buf; *at; at++) {
+		if (*at == '_')
+			*at = '-';
+	}
+}
+
+int build_fail(const struct build *build, unsigned line, const char *key, const char *format, ...)
+{
+	char *text = build->error->text;
+	size_t size = sizeof(build->error->text), at = 0;
+	char flag[64];
+	va_list ap;
+
+	if (!build->file) {
+		flag_name(key ? key : "listen", flag, sizeof(flag));
+		at = (size_t)snprintf(text, size, "--%s: ", flag);
+	} else {
+		at = (size_t)snprintf(text, size, "%.256s", build->file);
+		if (line > 0)
+			at += (size_t)snprintf(text + at, size - at, ":%u", line);
+		at += (size_t)snprintf(text + at, size - at, ": ");
+		if (key)
+			at += (size_t)snprintf(text + at, size - at, "%.64s: ", key);
+	}
+	va_start(ap, format);
+	(void)vsnprintf(text + at, size - at, format, ap);
+	va_end(ap);
+	return -EINVAL;
+}
+
+/* "listener web" -> kind and name, which is empty for [unproxy]. */
+static int parse_title(const char *title, enum key_section *ret_kind, const char **ret_name)
+{
+	size_t len = strcspn(title, " \t");
+	const char *name = title + len + strspn(title + len, " \t");
+
+	for (unsigned kind = 0; kind < KEY_SECTION__MAX; kind++) {
+		if (strlen(key_sections[kind]) != len ||
+		    strncmp(title, key_sections[kind], len) != 0)
+			continue;
+		*ret_kind = (enum key_section)kind;
+		*ret_name = name;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static bool is_name(const char *name)
+{
+	size_t len = strlen(name);
+
+	if (len == 0 || len >= CONF_NAME_MAX)
+		return false;
+	for (; *name; name++) {
+		if (!isalnum((unsigned char)*name) && !strchr("_.-", *name))
+			return false;
+	}
+	return true;
+}
+
+/* [KIND NAME] twice? Returns the line of the first, or 0. */
+static unsigned find_section(const struct conf *conf, enum key_section kind, const char *name)
+{
+	for (size_t i = 0; kind == KEY_LISTENER && i < conf->n_listeners; i++) {
+		if (strcmp(conf->listeners[i].name, name) == 0)
+			return conf->listeners[i].line;
+	}
+	for (size_t i = 0; kind == KEY_BACKEND && i < conf->n_backends; i++) {
+		if (strcmp(conf->backends[i].name, name) == 0)
+			return conf->backends[i].line;
+	}
+	return 0;
+}
+
+static void *add_owner(struct conf *conf, enum key_section kind, const char *name, unsigned line)
+{
+	struct conf_listener *listener;
+	struct conf_backend *backend;
+
+	switch (kind) {
+	case KEY_LISTENER:
+		listener = &conf->listeners[conf->n_listeners++];
+		(void)snprintf(listener->name, sizeof(listener->name), "%s", name);
+		listener->line = line;
+		return listener;
+	case KEY_BACKEND:
+		backend = &conf->backends[conf->n_backends++];
+		(void)snprintf(backend->name, sizeof(backend->name), "%.*s", CONF_NAME_MAX - 1,
+			       name);
+		backend->line = line;
+		return backend;
+	default:
+		return conf;
+	}
+}
+
+static int unknown_section(const struct build *build, const char *title, unsigned line)
+{
+	char head[64];
+	const char *near;
+
+	(void)snprintf(head, sizeof(head), "%.*s", (int)strcspn(title, " \t"), title);
+	near = value_nearest(head, key_sections, KEY_SECTION__MAX);
+	if (near)
+		return build_fail(build, line, NULL, "[%.64s] is no section; did you mean [%s]?",
+				  title, near);
+	return build_fail(build, line, NULL,
+			  "[%.64s] is no section: expected [unproxy], [listener NAME] or "
+			  "[backend NAME]",
+			  title);
+}
+
+int build_section_start(struct build *build, struct build_section *section, const char *title,
+			unsigned line)
+{
+	enum key_section kind;
+	unsigned first;
+	const char *name;
+
+	if (parse_title(title, &kind, &name) < 0)
+		return unknown_section(build, title, line);
+	if (kind == KEY_UNPROXY && name[0])
+		return build_fail(build, line, NULL, "[unproxy] takes no name");
+	if (kind != KEY_UNPROXY && !is_name(name))
+		return build_fail(build, line, NULL,
+				  "[%s NAME]: a name is 1 to %d letters, digits, _ . -",
+				  key_sections[kind], CONF_NAME_MAX - 1);
+
+	first = kind == KEY_UNPROXY ? build->unproxy_line : find_section(build->conf, kind, name);
+	if (first > 0)
+		return build_fail(build, line, NULL, "[%s] twice, first in line %u", title, first);
+	if (kind == KEY_UNPROXY)
+		build->unproxy_line = line;
+
+	*section = (struct build_section){ .kind = kind, .line = line };
+	section->owner = add_owner(build->conf, kind, name, line);
+	if (kind != KEY_UNPROXY && key_set_defaults(kind, section->owner) < 0)
+		return build_fail(build, line, NULL, "out of memory");
+	return 0;
+}
+
+static int unknown_key(const struct build *build, const struct build_section *section,
+		       const char *name, unsigned line)
+{
+	const char *near = key_nearest(section->kind, name);
+
+	for (unsigned kind = 0; kind < KEY_SECTION__MAX; kind++) {
+		if (key_find((enum key_section)kind, name))
+			return build_fail(build, line, name,
+					  "belongs in a [%s] section, not in [%s]",
+					  key_sections[kind], key_sections[section->kind]);
+	}
+	if (near)
+		return build_fail(build, line, name, "unknown key; did you mean %s?", near);
+	return build_fail(build, line, name, "unknown key in [%s]", key_sections[section->kind]);
+}
+
+static int keep_reference(struct build *build, const struct build_section *section,
+			  const char *value, unsigned line)
+{
+	const struct conf_listener *listener = section->owner;
+	struct build_reference *ref = &build->references[listener - build->conf->listeners];
+
+	ref->text = strdup(value);
+	ref->line = line;
+	return ref->text ? 0 : build_fail(build, line, "backend", "out of memory");
+}
+
+int build_entry(struct build *build, struct build_section *section, const char *name,
+		const char *value, unsigned line)
+{
+	const struct key *key = key_find(section->kind, name);
+	char why[256];
+	unsigned *seen;
+
+	if (!key)
+		return unknown_key(build, section, name, line);
+	seen = &section->seen[key - keys];
+	if (*seen > 0 && !key->repeatable)
+		return build_fail(build, line, name, "given twice, first in line %u", *seen);
+	if (*seen == 0)
+		*seen = line ? line : 1;
+
+	if (key->type == KEY_BACKEND_REF)
+		return keep_reference(build, section, value, line);
+	if (key_set(key, section->owner, value, why, sizeof(why)) < 0)
+		return build_fail(build, line, name, "%s", why);
+
+	if (key->type == KEY_BINDS) {
+		struct conf_listener *listener = section->owner;
+
+		for (size_t i = listener->n_binds; i > 0 && listener->binds[i - 1].line == 0; i--)
+			listener->binds[i - 1].line = line;
+	}
+	return 0;
+}
+
+int build_section_end(struct build *build, const struct build_section *section)
+{
+	const struct conf_backend *backend = section->owner;
+
+	for (size_t i = 0; i < n_keys; i++) {
+		const struct key *key = &keys[i];
+
+		if (key->section == section->kind && key->required && section->seen[i] == 0)
+			return build_fail(
+				build, section->line, key->name, "is missing%s",
+				key->type == KEY_TRUST
+					? ": which load balancers may speak PROXY? Addresses "
+					  "and CIDRs, or any, spelled out"
+					: "");
+	}
+	if (section->kind == KEY_BACKEND && backend->retry_max_ms < backend->retry_ms)
+		return build_fail(build, section->line, "retry_max", "is shorter than retry");
+	return 0;
+}
+
+static const struct conf_backend *find_backend(const struct conf *conf, const char *name)
+{
+	for (size_t i = 0; i < conf->n_backends; i++) {
+		if (strcmp(conf->backends[i].name, name) == 0)
+			return &conf->backends[i];
+	}
+	return NULL;
+}
+
+/* backend = ADDR:PORT: an unnamed backend of one server, shared by those who name it. */
+static int add_literal(struct build *build, const struct build_reference *ref,
+		       struct conf_listener *listener)
+{
+	struct conf *conf = build->conf;
+	struct conf_backend *backend;
+	struct up_addr addr;
+	char why[256];
+
+	if (addr_parse(ref->text, &addr) < 0)
+		return build_fail(build, ref->line, "backend",
+				  "\"%.64s\": neither a [backend NAME] nor an ADDR:PORT",
+				  ref->text);
+	for (size_t i = 0; i < conf->n_backends; i++) {
+		if (conf->backends[i].literal &&
+		    addr_equal(&conf->backends[i].servers->addr, &addr)) {
+			listener->backend = &conf->backends[i];
+			return 0;
+		}
+	}
+	backend = add_owner(conf, KEY_BACKEND, ref->text, ref->line);
+	backend->literal = true;
+	if (key_set_defaults(KEY_BACKEND, backend) < 0)
+		return build_fail(build, ref->line, "backend", "out of memory");
+	if (key_set(key_find(KEY_BACKEND, "server"), backend, ref->text, why, sizeof(why)) < 0)
+		return build_fail(build, ref->line, "backend", "%s", why);
+	listener->backend = backend;
+	return 0;
+}
+
+int build_finish(struct build *build)
+{
+	struct conf *conf = build->conf;
+
+	for (size_t i = 0; i < conf->n_listeners; i++) {
+		const struct build_reference *ref = &build->references[i];
+		int r;
+
+		conf->listeners[i].backend = find_backend(conf, ref->text);
+		if (conf->listeners[i].backend)
+			continue;
+		r = add_literal(build, ref, &conf->listeners[i]);
+		if (r < 0)
+			return r;
+	}
+	return build_validate(build);
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The table of all keys: what they are called and may be. How a row takes its value is conf/set. */
+#include "conf/keys.h"
+
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "conf/conf.h"
+#include "conf/value.h"
+
+#define U(field) .section = KEY_UNPROXY, .offset = offsetof(struct conf, field)
+#define L(field) .section = KEY_LISTENER, .offset = offsetof(struct conf_listener, field)
+#define B(field) .section = KEY_BACKEND, .offset = offsetof(struct conf_backend, field)
+
+#define MINUTE 60000u
+#define HOUR (60 * MINUTE)
+
+const char *const key_sections[KEY_SECTION__MAX] = {
+	[KEY_UNPROXY] = "unproxy",
+	[KEY_LISTENER] = "listener",
+	[KEY_BACKEND] = "backend",
+};
+
+static const struct key_word log_formats[] = {
+	{ "json", CONF_LOG_JSON, false },
+	{ "text", CONF_LOG_TEXT, false },
+	{ 0 },
+};
+
+static const struct key_word engines[] = {
+	{ "relay", 0, false },
+	{ "inline", 0, true },
+	{ 0 },
+};
+
+static const struct key_word headers[] = {
+	{ "require", CONF_HEADER_REQUIRE, false },
+	{ "optional", CONF_HEADER_OPTIONAL, false },
+	{ 0 },
+};
+
+static const struct key_word kernel_paths[] = {
+	{ "auto", CONF_KERNEL_AUTO, false },
+	{ "always", CONF_KERNEL_ALWAYS, false },
+	{ "off", CONF_KERNEL_OFF, false },
+	{ 0 },
+};
+
+static const struct key_word balances[] = {
+	{ "roundrobin", CONF_BALANCE_ROUNDROBIN, false },
+	{ "leastconn", CONF_BALANCE_LEASTCONN, false },
+	{ "source", 0, true },
+	{ 0 },
+};
+
+static const struct key_word client_addresses[] = {
+	{ "none", CONF_CLIENT_NONE, false },
+	{ "proxy-v1", CONF_CLIENT_PROXY_V1, false },
+	{ "proxy-v2", CONF_CLIENT_PROXY_V2, false },
+	{ "hook", 0, true },
+	{ "transparent", 0, true },
+	{ 0 },
+};
+
+const struct key keys[] = {
+	{ U(client_log), .name = "client_log", .type = KEY_PATH, .default_text = "-",
+	  .help = "Where the client log goes: a file (appended to, reopened on SIGHUP), `-` for "
+		  "standard output, or `off`." },
+	{ U(log_format), .name = "format", .type = KEY_WORD, .words = log_formats,
+	  .default_text = "json",
+	  .help = "A JSON object a line, or a text line much like nginx's combined format." },
+	{ U(log_probes), .name = "log_probes", .type = KEY_BOOL, .default_text = "no",
+	  .help = "A line for health checks, too: empty connects, and LOCAL without data." },
+	{ U(log_start), .name = "log_start", .type = KEY_BOOL, .default_text = "no",
+	  .help = "A line when a connection has been joined to its backend, besides the one at "
+		  "its end." },
+	{ U(workers), .name = "workers", .type = KEY_NUMBER, .max = 256, .auto_word = "auto",
+	  .default_text = "auto",
+	  .help = "Threads that move connections; `auto` is one per core." },
+	{ U(drain_timeout_ms), .name = "drain_timeout", .type = KEY_MILLISECONDS, .max = 24 * HOUR,
+	  .default_text = "30s",
+	  .help = "How long connections may take to end by themselves after SIGTERM." },
+	{ U(max_connections), .name = "max_connections", .type = KEY_NUMBER, .max = 10000000,
+	  .auto_word = "auto", .default_text = "auto",
+	  .help = "Connections in all; `auto` is what the limit of open files allows." },
+	{ .section = KEY_UNPROXY,
+	  .name = "control",
+	  .type = KEY_LATER,
+	  .help = "the control socket is not in this version: leave the line out" },
+	{ .section = KEY_UNPROXY,
+	  .name = "metrics",
+	  .type = KEY_LATER,
+	  .help = "the metrics endpoint is not in this version: leave the line out" },
+
+	{ L(binds), .name = "bind", .type = KEY_BINDS, .required = true, .repeatable = true,
+	  .help = "Where to listen, a list: `ADDR:PORT` or `ADDR:FIRST-LAST`. `*:PORT` is every "
+		  "address of both families, `0.0.0.0:PORT` every IPv4 one." },
+	{ L(trust), .name = "trust", .type = KEY_TRUST, .required = true,
+	  .help = "The load balancers that may speak PROXY, a list of addresses and CIDRs. "
+		  "Connections from elsewhere are refused. Everyone must be spelled out: `any`." },
+	{ L(backend), .name = "backend", .type = KEY_BACKEND_REF, .required = true,
+	  .help = "The name of a `[backend NAME]`, or the `ADDR:PORT` of a single server." },
+	{ .section = KEY_LISTENER,
+	  .offset = KEY_NOWHERE,
+	  .name = "engine",
+	  .type = KEY_WORD,
+	  .words = engines,
+	  .default_text = "relay",
+	  .help = "How connections are served." },
+	{ L(header), .name = "header", .type = KEY_WORD, .words = headers,
+	  .default_text = "require",
+	  .help = "`optional` lets connections without a PROXY header pass, too, as long as a "
+		  "load balancer is being switched over." },
+	{ L(header_timeout_ms), .name = "header_timeout", .type = KEY_MILLISECONDS, .min = 3000,
+	  .max = 10 * MINUTE, .default_text = "5s",
+	  .help = "How long a header may take to arrive whole." },
+	{ L(header_max), .name = "header_max", .type = KEY_SIZE, .min = 107, .max = 65551,
+	  .default_text = "4k", .help = "The longest header that is accepted." },
+	{ L(v1_ipv4_in_tcp6), .name = "v1_ipv4_in_tcp6", .type = KEY_BOOL, .default_text = "no",
+	  .help = "Accept IPv4 addresses behind `TCP6` in a version 1 header, as nginx sends "
+		  "them." },
+	{ L(kernel_path), .name = "kernel_path", .type = KEY_WORD, .words = kernel_paths,
+	  .default_text = "auto",
+	  .help = "Move bytes in the kernel: `auto` once a direction has moved `promote_bytes`, "
+		  "`always` from the first byte on, `off` never." },
+	{ L(promote_bytes), .name = "promote_bytes", .type = KEY_SIZE64, .max = UINT64_C(1) << 40,
+	  .default_text = "64k",
+	  .help = "When `kernel_path = auto` moves a direction to a bulk "
+		  "path." },
+	{ L(splice), .name = "splice", .type = KEY_BOOL, .default_text = "yes",
+	  .help = "Use splice(2) for bulk where the kernel path may not be used; `no` is for "
+		  "tests and diagnosis." },
+	{ L(max_connections), .name = "max_connections", .type = KEY_NUMBER, .max = 10000000,
+	  .default_text = "0", .help = "Connections of this listener; 0 is no limit." },
+	{ L(max_per_source), .name = "max_per_source", .type = KEY_NUMBER, .max = 10000000,
+	  .default_text = "0",
+	  .help = "Connections of one source address, which is a load balancer's as a rule; 0 is "
+		  "no limit." },
+	{ L(backlog), .name = "backlog", .type = KEY_NUMBER, .min = 1, .max = 65535,
+	  .default_text = "4096",
+	  .help = "Connections the kernel may hold ready for accept(2); "
+		  "see also `net.core.somaxconn`." },
+	{ L(keepalive_s), .name = "keepalive", .type = KEY_SECONDS, .max = 32767 * UINT64_C(1000),
+	  .default_text = "60s",
+	  .help = "Idle time before TCP keepalive probes, on both legs. Below 350 s an NLB does "
+		  "not forget idle connections. 0 is off." },
+	{ L(user_timeout_ms), .name = "user_timeout", .type = KEY_MILLISECONDS, .max = 24 * HOUR,
+	  .default_text = "0",
+	  .help = "TCP_USER_TIMEOUT of both legs: how long sent data may stay unacknowledged. 0 "
+		  "leaves it to the kernel." },
+	{ L(idle_timeout_ms), .name = "idle_timeout", .type = KEY_MILLISECONDS, .max = 720 * HOUR,
+	  .default_text = "0",
+	  .help = "Close a connection that moved no byte for so long; 0 is "
+		  "never." },
+	{ .section = KEY_LISTENER,
+	  .name = "port",
+	  .type = KEY_LATER,
+	  .help = "belongs to engine = inline, which is not in this version: use bind = *:PORT" },
+
+	{ B(servers), .name = "server", .type = KEY_SERVER, .required = true, .repeatable = true,
+	  .help = "A server: `ADDR:PORT`, and `weight=N` (1 to 256, 1 if not given). One line "
+		  "each." },
+	{ B(balance), .name = "balance", .type = KEY_WORD, .words = balances,
+	  .default_text = "roundrobin",
+	  .help = "Which server is next: in turn, or the one with "
+		  "the fewest connections; both by weight." },
+	{ B(client_address), .name = "client_address", .type = KEY_WORD, .words = client_addresses,
+	  .default_text = "none",
+	  .help = "How a server is told of its client: by a PROXY header of version 1 or 2 in "
+		  "front, or not (the client log has it in any case)." },
+	{ B(connect_timeout_ms), .name = "connect_timeout", .type = KEY_MILLISECONDS, .min = 10,
+	  .max = 10 * MINUTE, .default_text = "5s",
+	  .help = "How long a server may take to accept a connection." },
+	{ B(retry_ms), .name = "retry", .type = KEY_MILLISECONDS, .min = 10, .max = HOUR,
+	  .default_text = "1s",
+	  .help = "How long a server that refused is left alone; doubled "
+		  "each time." },
+	{ B(retry_max_ms), .name = "retry_max", .type = KEY_MILLISECONDS, .min = 10, .max = HOUR,
+	  .default_text = "30s", .help = "... up to this." },
+};
+const size_t n_keys = ARRAY_SIZE(keys);
+_Static_assert(ARRAY_SIZE(keys) <= KEYS_MAX, "seen[] of a section holds a line for each key");
+
+const struct key *key_find(enum key_section section, const char *name)
+{
+	for (size_t i = 0; i < n_keys; i++) {
+		if (keys[i].section == section && strcmp(keys[i].name, name) == 0)
+			return &keys[i];
+	}
+	return NULL;
+}
+
+const char *key_nearest(enum key_section section, const char *name)
+{
+	const char *names[ARRAY_SIZE(keys)];
+	size_t n = 0;
+
+	for (size_t i = 0; i < n_keys; i++) {
+		if (keys[i].section == section && keys[i].type != KEY_LATER)
+			names[n++] = keys[i].name;
+	}
+	return value_nearest(name, names, n);
+}
+
+int key_set_defaults(enum key_section section, void *owner)
+{
+	char why[256];
+
+	for (size_t i = 0; i < n_keys; i++) {
+		int r;
+
+		if (keys[i].section != section || !keys[i].default_text)
+			continue;
+		r = key_set(&keys[i], owner, keys[i].default_text, why, sizeof(why));
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}

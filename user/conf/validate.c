@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What only the whole configuration tells: two listeners on one port, a listener that is its own server. */
+#include <string.h>
+
+#include "base/addr.h"
+#include "conf/build.h"
+
+static bool is_any(const struct up_addr *addr, enum up_family family)
+{
+	static const uint8_t zero[16];
+	size_t host = family == UP_FAMILY_IPV4 ? 12 : 0;
+
+	return addr->family == family && memcmp(addr->ip + host, zero, 16 - host) == 0;
+}
+
+/* Does a socket bound to wide take connections to addr? [::] is dual-stack. */
+static bool covers(const struct up_addr *wide, const struct up_addr *addr)
+{
+	if (is_any(wide, UP_FAMILY_IPV6))
+		return true;
+	if (is_any(wide, UP_FAMILY_IPV4))
+		return addr->family == UP_FAMILY_IPV4;
+	return memcmp(wide->ip, addr->ip, sizeof(wide->ip)) == 0;
+}
+
+static bool binds_overlap(const struct conf_bind *a, const struct conf_bind *b)
+{
+	if (a->last_port < b->addr.port || b->last_port < a->addr.port)
+		return false;
+	return covers(&a->addr, &b->addr) || covers(&b->addr, &a->addr);
+}
+
+static int check_overlap(const struct build *build, const struct conf_listener *first,
+			 const struct conf_listener *second, size_t k)
+{
+	const struct conf_bind *bind = &second->binds[k];
+	size_t n = first == second ? k : first->n_binds;
+	char text[ADDR_TEXT_MAX];
+
+	for (size_t i = 0; i < n; i++) {
+		if (!binds_overlap(&first->binds[i], bind))
+			continue;
+		addr_format(&first->binds[i].addr, text, sizeof(text));
+		return build_fail(build, bind->line, "bind", "overlaps with %s of [listener %s]",
+				  text, first->name);
+	}
+	return 0;
+}
+
+static bool is_loopback(const struct up_addr *addr)
+{
+	static const uint8_t one[16] = { [15] = 1 };
+
+	if (addr->family == UP_FAMILY_IPV4)
+		return addr->ip[12] == 127;
+	return memcmp(addr->ip, one, sizeof(one)) == 0;
+}
+
+/* A listener whose server is itself would connect in a circle until it has no descriptors left.
+ * Behind a wildcard only loopback is known to be this host. */
+static int check_circle(const struct build *build, const struct conf_listener *listener,
+			const struct conf_bind *bind)
+{
+	const struct conf_backend *backend = listener->backend;
+
+	for (size_t i = 0; i < backend->n_servers; i++) {
+		const struct up_addr *server = &backend->servers[i].addr;
+
+		if (server->port < bind->addr.port || server->port > bind->last_port)
+			continue;
+		if (memcmp(server->ip, bind->addr.ip, sizeof(server->ip)) == 0 ||
+		    (is_loopback(server) && covers(&bind->addr, server)))
+			return build_fail(build, bind->line, "bind",
+					  "is a server of its own backend %s: connections would "
+					  "go in a circle",
+					  backend->name);
+	}
+	return 0;
+}
+
+static int check_bind(const struct build *build, size_t at, size_t k)
+{
+	const struct conf *conf = build->conf;
+	const struct conf_listener *listener = &conf->listeners[at];
+
+	for (size_t i = 0; i <= at; i++) {
+		int r = check_overlap(build, &conf->listeners[i], listener, k);
+
+		if (r < 0)
+			return r;
+	}
+	return check_circle(build, listener, &listener->binds[k]);
+}
+
+int build_validate(const struct build *build)
+{
+	const struct conf *conf = build->conf;
+
+	if (conf->n_listeners == 0)
+		return build_fail(build, 0, NULL, "no [listener NAME] section: nothing to do");
+	for (size_t i = 0; i < conf->n_listeners; i++) {
+		for (size_t k = 0; k < conf->listeners[i].n_binds; k++) {
+			int r = check_bind(build, i, k);
+
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}

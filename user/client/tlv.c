@@ -194,10 +194,13 @@ static void decode_one(struct tlv_set *set, const struct up_tlv *tlv)
 
 int tlv_decode(const uint8_t *tlvs, size_t len, struct tlv_set *ret)
 {
-	struct up_tlv_walk walk = { tlvs, tlvs + len };
+	struct up_tlv_walk walk;
 	struct up_tlv tlv;
 
 	*ret = (struct tlv_set){ 0 };
+	if (!len) /* tlvs may be NULL then */
+		return 0;
+	walk = (struct up_tlv_walk){ tlvs, tlvs + len };
 	while (up_tlv_next(&walk, &tlv))
 		decode_one(ret, &tlv);
 	return walk.at == walk.end ? 0 : -EBADMSG;

@@ -72,7 +72,7 @@ struct tlv_set {
  * tile (then *ret holds what came before). Bounded, no allocation. */
 int tlv_decode(const uint8_t *tlvs, size_t len, struct tlv_set *ret);
 
-/* "authority", "ssl", "aws_vpce_id", ...; NULL for a type without a name here. */
+/* "authority", "ssl", "aws", ...; NULL for a type without a name here. */
 const char *tlv_type_name(uint8_t type);
 
 /* As tlv_type_name(), for the TLVs inside of an SSL TLV: "version", "cn", ... */

@@ -259,9 +259,9 @@ bool pool_up(struct pool *pool, int server)
 }
 
 /* +-10 %, so that the workers of many hosts do not come back at the same moment. */
-static uint64_t jitter(struct pool *pool, uint32_t pause_ms)
+static uint64_t jitter(struct pool *pool, uint32_t pause_ms, uint64_t now_ms)
 {
-	uint64_t x = add(&pool->seed, UINT64_C(0x9e3779b97f4a7c15));
+	uint64_t x = now_ms ^ add(&pool->seed, UINT64_C(0x9e3779b97f4a7c15));
 
 	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
 	x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
@@ -286,7 +286,7 @@ bool pool_down(struct pool *pool, int server, uint64_t now_ms)
 
 		pause_ms = doubled < pool->retry_max_ms ? (uint32_t)doubled : pool->retry_max_ms;
 	}
-	to = health_of(SERVER_RESTING, now_ms + jitter(pool, pause_ms));
+	to = health_of(SERVER_RESTING, now_ms + jitter(pool, pause_ms, now_ms));
 	if (!swap_health(at, health, to))
 		return false;
 	store(&at->pause_ms, pause_ms);

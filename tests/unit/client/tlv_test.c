@@ -130,7 +130,7 @@ static void ssl(void **state)
 {
 	struct tlv_set set;
 
-	assert_int_equal(DECODE("\x20\0\x2a\5\0\0\1\2"
+	assert_int_equal(DECODE("\x20\0\x2c\5\0\0\1\2"
 				"\x21\0\7TLSv1.3\x23\0\1c\x22\0\2cn\x24\0\1s\x25\0\1k"
 				"\x26\0\1g\x27\0\1r\x28\0\1d",
 				&set),

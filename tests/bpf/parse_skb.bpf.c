@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * The header parser alone in a verdict program: each segment that arrives is parsed, the
- * answer left in an array for the test, and the bytes passed on to the socket.
+ * The header parser alone in a verdict program: the first segment that arrives is parsed,
+ * the answer left in an array for the test, and all bytes passed on to the socket.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -35,9 +35,11 @@ int parse_verdict(struct __sk_buff *skb)
 
 	if (!result || !skb->len) /* a bare FIN */
 		return SK_DROP;
+	if (result->runs++)
+		return SK_PASS;
 	limits = result->limits;
 	result->status = header_parse_skb(skb, &limits, &result->header);
 	result->skb_len = skb->len;
-	__sync_fetch_and_add(&result->runs, 1);
+	result->done = 1;
 	return SK_PASS;
 }

@@ -8,8 +8,9 @@
 struct parse_result {
 	struct up_header_limits limits; /* set by the test */
 	__u32 runs;                     /* segments seen */
-	__u32 skb_len;                  /* of the last one */
-	__s32 status;                   /* enum up_header_status */
+	__u32 done;                     /* what follows is about the first one */
+	__u32 skb_len;
+	__s32 status; /* enum up_header_status */
 	struct up_header header;
 };
 

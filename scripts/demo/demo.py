@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Tell the demo's story, and check each thing it shows. What it stands on is stage.py."""
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from stage import (BALANCER, CLIENT4, CLIENT6, HOST, PUBLIC4, PUBLIC6, DemoError, Program, at, build_network, run,
+                   start_apps, start_balancer, write_files)
+
+DIRECTORY = "/run/demo"  # on the demo's own tmpfs
+MEGABYTES = 128
+PIN = "/sys/fs/bpf/unproxy"
+COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+failures = []
+
+
+def paint(code, text):
+    return f"\x1b[{code}m{text}\x1b[0m" if COLOUR else text
+
+
+def title(number, text):
+    print(f"\n{paint('1', f'{number}  {text}')}")
+
+
+def show(*lines, code="36"):
+    for line in lines:
+        print("     " + paint(code, line))
+
+
+def check(good, text):
+    """A line that says whether what was promised happened."""
+    if not good:
+        failures.append(text)
+    print(f"   {paint('32', 'ok ') if good else paint('31;1', 'NOT')} {text}", flush=True)
+
+
+def first_bytes(app, port):
+    """What an app gets first when the client asks the balancer's port; (peer, bytes)."""
+    before = len(app.got)
+    run(*at("client", "curl", "-sS", "-o", "/dev/null", "--max-time", "10", f"http://{PUBLIC4}:{port}/cable"))
+    return app.got[before]
+
+
+def visible(data):
+    head = data.split(b"\r\n")
+    return "\\r\\n".join(line.decode("latin1") for line in head[: 2 if data.startswith(b"PROXY") else 1]) + "\\r\\n..."
+
+
+def wait_record(daemon, accept):
+    """The next line of the client log (the daemon's standard output) that fits."""
+    def fits(line):
+        return line.startswith("{") and accept(json.loads(line))
+    return json.loads(daemon.wait_line(fits))
+
+
+def address_of(endpoint):
+    """The address of "192.0.2.1:80" or "[2001:db8::1]:443"."""
+    return (endpoint or "").rpartition(":")[0].strip("[]")
+
+
+def live_connection(client, port):
+    """A connection of the client's port in the pinned map. Between two looks the client makes a round trip."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        client.say("again\n")
+        client.wait_line(lambda line: "alive" in line)
+        for entry in json.loads(run("bpftool", "-j", "map", "dump", "pinned", f"{PIN}/connections")):
+            value = entry.get("formatted", entry)["value"]
+            if value["client"].endswith(f":{port}") and value["bytes_up"] > 0:
+                return value
+    raise DemoError("the connection did not appear in the map within 10 s")
+
+
+def conversation(daemon, url, *ca):
+    """Talk; look at the map while the connection lives; end it; (its map entry, its client log line)."""
+    client = Program("/usr/bin/python3", "-B", "scripts/demo/client.py", url, *ca, namespace="client")
+    told = json.loads(client.wait_line(lambda line: line.startswith("{")))
+    check(told.get("talk") and told.get("blob"),
+          "the conversation works: text echoed, 1 MiB of binary echoed with the same SHA-256" if "talk" in told
+          else f"the conversation works, but: {told.get('refused')}")
+    if "talk" not in told:
+        raise DemoError("no conversation to look at")
+    entry = live_connection(client, told["port"])
+    client.end()
+    check(any('"closed": 1000' in line for line in client.seen), "closed cleanly on both sides (WebSocket code 1000)")
+    record = wait_record(daemon, lambda r: (r.get("client") or "").endswith(f":{told['port']}"))
+    check(address_of(record["client"]) == told["address"], f"the client log has the client's own address, {told['address']}")
+    return entry, record
+
+
+def download(daemon, port, want):
+    """Fetch the large file through the balancer; its client log line."""
+    target = f"{DIRECTORY}/fetched"
+    spent = run(*at("client", "curl", "-sS", "-o", target, "--max-time", "60", "-w", "%{time_total} %{local_port}",
+                    f"http://{PUBLIC4}:{port}/large")).split()
+    same = digest(target) == want
+    record = wait_record(daemon, lambda r: (r.get("client") or "").endswith(f":{spent[1]}"))
+    path = record["path_down"]
+    check(same, f"{MEGABYTES} MiB downloaded in {float(spent[0]):.2f} s, SHA-256 identical; moved by the path: {path}")
+    check(address_of(record["client"]) == CLIENT4, f"logged as {CLIENT4}")
+    return record
+
+
+def digest(path):
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def without(app):
+    title(1, f"Without unproxy: HAProxy (send-proxy) straight to the app on {HOST}")
+    peer, data = first_bytes(app, 9001)
+    show(visible(data), code="33")
+    check(data.startswith(b"PROXY TCP4 " + CLIENT4.encode()), "the app's first bytes are the balancer's PROXY line")
+    client = Program("/usr/bin/python3", "-B", "scripts/demo/client.py", f"ws://{PUBLIC4}:9000/cable", namespace="client")
+    told = json.loads(client.wait_line(lambda line: line.startswith("{")))
+    client.end()
+    check("refused" in told, f"the WebSocket app cannot read that: {told.get('refused', 'it could, after all')}")
+    check(peer == BALANCER, f"and it takes {peer}, the balancer, for its client")
+
+
+def version_1(app, daemon, want):
+    title(2, "With unproxy in between, the app unchanged (PROXY v1, WebSocket and HTTP)")
+    _, data = first_bytes(app, 9002)
+    show(visible(data))
+    check(data.startswith(b"GET /cable HTTP/1.1\r\n"), "the app's first bytes are the client's own")
+    entry, record = conversation(daemon, f"ws://{PUBLIC4}/cable")
+    return entry, record, download(daemon, 8000, want)
+
+
+def version_2(daemon, want):
+    title(3, "The same with PROXY v2: a TLS client over IPv6, TLVs from HAProxy")
+    _, record = conversation(daemon, f"wss://[{PUBLIC6}]/cable", f"{DIRECTORY}/ca.pem")
+    tlv = json.dumps(record)
+    check(record["version"] == 2 and "chat.example" in tlv and "demo-" in tlv,
+          "the log has the TLVs: host name asked for, unique id, TLS version and cipher")
+    show(*wrapped(record))
+    return download(daemon, 8001, want)
+
+
+def wrapped(value, width=104):
+    """A JSON object on a few lines."""
+    lines, line = [], ""
+    for part in (json.dumps(value, ensure_ascii=False).replace(", \"", ",\x00\"")).split("\x00"):
+        if line and len(line) + len(part) > width:
+            lines.append(line)
+            line = " "
+        line += (" " if line.strip() else "") + part
+    return lines + [line]
+
+
+def what_is_seen(entry, record, large):
+    title(4, "What an operator sees")
+    print("   The client log, one line per connection (the download of 2):")
+    show(*wrapped(large))
+    check(large["bytes_down"] > MEGABYTES << 20 and record["version"] == 1, "every byte is counted")
+    print(f"   bpftool map dump pinned {PIN}/connections   (while the conversation of 2 was open):")
+    show(*wrapped(entry))
+    check(address_of(entry["client"]) == CLIENT4, "the kernel's map names the client, in readable fields")
+
+
+def story():
+    build_network()
+    os.makedirs(DIRECTORY)
+    write_files(DIRECTORY, MEGABYTES)
+    want = digest(f"{DIRECTORY}/files/large")
+    app = start_apps(DIRECTORY)
+    start_balancer(DIRECTORY)
+    print(f"client {CLIENT4} --> HAProxy {PUBLIC4} | {BALANCER} --> unproxy {HOST} --> apps on 127.0.0.1")
+    print(paint("2", "three network namespaces; the apps: node `ws` and nginx, neither knows of PROXY"))
+    without(app)
+
+    daemon = Program(os.environ["UNPROXY"], "run", "-c", f"{DIRECTORY}/unproxy.conf")
+    daemon.wait_line(lambda line: line.split(" ")[0].endswith("ready"))
+    entry, record, large = version_1(app, daemon, want)
+    large_2 = version_2(daemon, want)
+    what_is_seen(entry, record, large)
+    paths = {large["path_down"], large_2["path_down"]}
+    if "kernel" not in paths:
+        print("   The kernel path was not used on this host; the daemon says why:")
+        show(*[line for line in daemon.seen if "kernel" in line][:3])
+    check(daemon.terminate() == 0, "unproxy ended at once on SIGTERM, exit code 0")
+
+
+def main():
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: os._exit(130))  # the first process here: the kernel ends the rest
+    started = time.monotonic()
+    try:
+        story()
+    except (DemoError, OSError, LookupError, ValueError, subprocess.SubprocessError) as error:
+        check(False, f"{type(error).__name__}: {error}")
+    print()
+    if failures:
+        print(paint("31;1", f"demo: {len(failures)} of what it shows is not as it should be: {failures[0]}"))
+    else:
+        print(paint("1", f"demo: all as promised, in {time.monotonic() - started:.0f} s."),
+              "Everything it made is gone. To run your own: README.md")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Connections that do not end well: an RST arrives as an RST, and never as a clean end."""
+import signal
+
+from harness import peer
+from harness.wait import until
+
+COUNT = 60
+
+
+def assert_aborted(results):
+    """Each of them saw an RST."""
+    assert results and all(r["end"] == "rst" for r in results), [r for r in results if r["end"] != "rst"][:3]
+
+
+def test_client_resets_at_a_random_offset(path_bench):
+    """While both directions are busy; a part of the resets falls into the handshake of both."""
+    bench, family = path_bench
+    clients, servers = bench.exchange(family, ("v1,data:8-3000000,rst", "rest"), ("data:20000000", "aborted"), COUNT, parallel=8)
+    peer.assert_prefix(clients, servers)
+    peer.assert_scripts(servers, COUNT)
+    assert_aborted(servers)
+
+
+def test_server_resets_at_a_random_offset(path_bench):
+    bench, family = path_bench
+    clients, servers = bench.exchange(family, ("v2,data:20000000", "aborted"), ("rx:8,data:1-3000000,rst", "rest"), COUNT, parallel=8)
+    peer.assert_prefix(clients, servers)
+    peer.assert_scripts(clients, COUNT)
+    assert_aborted(clients)
+
+
+def test_reset_of_an_idle_connection(path_bench):
+    bench, family = path_bench
+    clients, servers = bench.exchange(family, ("v1,data:100,rx:100,ms:50,rst", "rest"), ("rx:100,data:100", "aborted"), 20)
+    peer.assert_prefix(clients, servers)
+    assert_aborted(servers)
+    clients, servers = bench.exchange(family, ("v1,data:100", "aborted"), ("rx:100,data:100,ms:50,rst", "rest"), 20)
+    peer.assert_prefix(clients, servers)
+    assert_aborted(clients)
+
+
+def test_reset_after_half_close(path_bench):
+    """The half that is still open carries the RST."""
+    bench, family = path_bench
+    clients, servers = bench.exchange(family, ("v1,data:1000,fin", "aborted"), ("rxeof,data:500000,rst", "data:1000,eof"), 20)
+    peer.assert_prefix(clients, servers)
+    assert_aborted(clients)
+    clients, servers = bench.exchange(family, ("v1,data:8,rxeof,data:500000,rst", "data:1000,eof"), ("rx:8,data:1000,fin", "aborted"), 20)
+    peer.assert_prefix(clients, servers)
+    assert_aborted(servers)
+
+
+def test_reset_while_the_reader_stands_still(path_bench):
+    """The client is full and paused when the server resets: never a clean EOF on what it reads later."""
+    bench, family = path_bench
+    s = bench.server(family, tx="rx:8,data:30000000", rx="go:1,aborted", count=4, parallel=4)
+    c = bench.client(family, tx="v1,data:8,go:1,rst", rx="go:2,rest", count=4, parallel=4, rcvbuf=65536)
+    bench.stalled(s)
+    c.go(1)
+    s.go(1)
+    servers = s.finish()
+    c.go(2)
+    peer.assert_prefix(c.finish(), servers)
+    assert_aborted(servers)
+
+
+def test_backend_that_dies(path_bench):
+    """kill -9 of the server in the midst of everything: every client gets an RST."""
+    bench, family = path_bench
+    s = bench.server(family, tx="data:4000000000", rx="rest", count=20, parallel=20)
+    c = bench.client(family, tx="v1,data:4000000000", rx="rest", count=20, parallel=20)
+    until(lambda: s.stat()["rx"] > 5000000 and s.stats[-1]["started"] == 20, "traffic")
+    s.process.send_signal(signal.SIGKILL)
+    clients = c.finish()
+    assert len(clients) == 20 and all(r["bad"] < 0 for r in clients)
+    assert_aborted(clients)
+
+
+def test_client_that_dies(path_bench):
+    bench, family = path_bench
+    s = bench.server(family, tx="data:4000000000", rx="rest", count=20, parallel=20)
+    c = bench.client(family, tx="v1,data:4000000000", rx="rest", count=20, parallel=20)
+    until(lambda: s.stat()["rx"] > 5000000 and s.stats[-1]["started"] == 20, "traffic")
+    c.process.send_signal(signal.SIGKILL)
+    servers = s.finish()
+    assert len(servers) == 20 and all(r["bad"] < 0 for r in servers)
+    assert_aborted(servers)
+
+
+def test_short_connections(path_bench):
+    """A question, an answer, an immediate close; none broken. (20,000 in all over the matrix' rows.)"""
+    bench, family = path_bench
+    before = bench.daemons[0].cpu_seconds()
+    bench.exact(family, ("v1:1,data:300", "data:4000,eof"), ("rx:300,data:4000,close", "data:300"), count=2500, parallel=32)
+    bench.exact(family, ("v2:1,data:300,fin", "data:70000,eof"), ("rx:300,data:70000,fin", "data:300,eof"), count=500, parallel=32)
+    if bench.path != "haproxy":
+        assert len(bench.daemons[0].records(3000, event="end")) == 3000
+    assert bench.daemons[0].cpu_seconds() - before < 30

@@ -15,10 +15,10 @@
 struct client_log;
 
 struct client_log_params {
-	const char *path;            /* "-": stdout */
+	const char *path; /* "-": stdout */
 	enum conf_log_format format;
-	unsigned workers;            /* queues; worker 0..workers-1 */
-	uint32_t queue_bytes;        /* per worker; 0: default (1 MiB) */
+	unsigned workers;     /* queues; worker 0..workers-1 */
+	uint32_t queue_bytes; /* per worker; 0: default (1 MiB) */
 };
 
 /* Open the file (append, created 0640) and start the writer. Returns 0 or -errno. */
@@ -26,7 +26,8 @@ int client_log_start(const struct client_log_params *params, struct client_log *
 
 /* Queue one record with its TLV bytes (record->tlv_len of them). Called by the worker
  * alone that owns the queue. Never blocks. */
-void client_log_put(struct client_log *log, unsigned worker, const struct record *record, const uint8_t *tlvs);
+void client_log_put(struct client_log *log, unsigned worker, const struct record *record,
+		    const uint8_t *tlvs);
 
 /* Ask the writer to reopen the file (SIGHUP). Async-signal-unsafe; returns at once. */
 void client_log_reopen(struct client_log *log);

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * The relay's verdict: runs on every segment that arrives at a socket in `sources`.
+ * Parses the PROXY header of the first one, trims what user space has consumed, sends
+ * the rest to the target, and hands the direction back to user space when the target has
+ * no room. It never drops a byte that nobody has, and never reorders.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "header.bpf.h"
+#include "maps.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+const volatile __u32 abi_version = UP_ABI_VERSION;
+
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym;
+extern void *bpf_rdonly_cast(void *obj, __u32 btf_id) __ksym;
+
+/* include/linux/skmsg.h: the low bits of sk_user_data are flags. */
+#define SK_USER_DATA_FLAGS 7UL
+
+/* __bpf_skb_change_head() and friends refuse more than this at once: net/core/filter.c,
+ * sk_skb_adjust_room(). */
+#define TRIM_STEP 4095U
+#define TRIM_STEPS 24 /* 24 * 4095 > the longest skb, 64 KiB and headers */
+
+static __always_inline struct up_stats *stats_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&stats, &zero);
+}
+
+#define STAT_ADD(field, n)                         \
+	do {                                       \
+		struct up_stats *_s = stats_get(); \
+		if (_s)                            \
+			_s->field += (n);          \
+	} while (0)
+
+/* Tell the daemon that `dir` is its to move now. */
+static __always_inline void notify(const struct up_direction *dir, __u32 index, __u32 why)
+{
+	__u32 ring_index = dir->ring;
+	struct up_event *event;
+	void *ring;
+
+	ring = bpf_map_lookup_elem(&rings, &ring_index);
+	if (!ring)
+		return;
+	event = bpf_ringbuf_reserve(ring, sizeof(*event), 0);
+	if (!event) {
+		STAT_ADD(events_lost, 1);
+		return;
+	}
+	event->token = dir->token;
+	event->direction = index;
+	event->handback = why;
+	bpf_ringbuf_submit(event, 0);
+}
+
+/* From here on the daemon moves the bytes; the segment at hand is its first. */
+static __always_inline int hand_back(struct up_direction *dir, __u32 index, __u32 why)
+{
+	dir->handback = why;
+	dir->handbacks++;
+	__sync_fetch_and_or(&dir->word, UP_WORD_USER);
+	notify(dir, index, why);
+	return SK_PASS;
+}
+
+/* Remove n bytes from the front of the payload. 0 or -errno. */
+static __always_inline int trim(struct __sk_buff *skb, __u32 n)
+{
+	for (int i = 0; i < TRIM_STEPS && n; i++) {
+		__u32 step = n < TRIM_STEP ? n : TRIM_STEP;
+		long err = bpf_skb_adjust_room(skb, -(__s32)step, 0, 0);
+
+		if (err)
+			return err;
+		n -= step;
+	}
+	return n ? -1 : 0;
+}
+
+enum trim_result { TRIM_OK, TRIM_EMPTY, TRIM_FAILED };
+
+/* A segment is delivered whole even if user space has read its front, or if it repeats
+ * bytes that were delivered: take off what is behind next_seq. */
+static __always_inline enum trim_result trim_consumed(struct __sk_buff *skb,
+						      struct up_direction *dir)
+{
+	struct sk_buff *kskb = bpf_cast_to_kern_ctx(skb);
+	struct tcp_skb_cb *cb = bpf_rdonly_cast(kskb->cb, bpf_core_type_id_kernel(struct tcp_skb_cb));
+	struct tcp_sock *tp = bpf_rdonly_cast(kskb->sk, bpf_core_type_id_kernel(struct tcp_sock));
+	__u32 seq = cb->seq;
+	__u32 len = skb->len;
+	__s32 consumed;
+
+	if (!dir->synced) {
+		dir->next_seq = tp->copied_seq;
+		dir->synced = 1;
+	}
+	consumed = (__s32)(dir->next_seq - seq);
+	if (consumed <= 0) {
+		dir->next_seq = seq + len;
+		return TRIM_OK;
+	}
+	if ((__u32)consumed > len)
+		consumed = len;
+	if (trim(skb, consumed)) {
+		STAT_ADD(trim_failed, 1);
+		return TRIM_FAILED;
+	}
+	if (consumed == len) {
+		STAT_ADD(duplicates, 1);
+		return TRIM_EMPTY; /* and empty it is: tcp_eat_skb() must not count it again */
+	}
+	STAT_ADD(trimmed, 1);
+	dir->next_seq = seq + len;
+	return TRIM_OK;
+}
+
+/* Segments waiting for the kernel's worker in front of the socket. */
+static __always_inline __u32 backlog_segments(struct tcp_sock *tp)
+{
+	unsigned long data = (unsigned long)tp->inet_conn.icsk_inet.sk.sk_user_data;
+	struct sk_psock *psock;
+
+	psock = bpf_rdonly_cast((void *)(data & ~SK_USER_DATA_FLAGS),
+				bpf_core_type_id_kernel(struct sk_psock));
+	return psock->ingress_skb.qlen;
+}
+
+/*
+ * May len more bytes go to the target? Only what its send buffer is sure to take: so the
+ * worker never finds the socket full (it would retry once a jiffy, and block the target's
+ * own received data behind the queue), and memory is bounded by the send buffer.
+ * Half of it is used: sk_psock_handle_skb() stops at sock_writeable(), sndbuf / 2.
+ */
+static __always_inline bool has_room(struct up_direction *dir, struct tcp_sock *tp, __u32 len)
+{
+	__u32 write_seq = tp->write_seq;
+	__u64 waiting, queued, room;
+
+	if (dir->resumed) {
+		dir->expected_seq = write_seq;
+		dir->resumed = 0;
+	}
+	waiting = dir->expected_seq - write_seq;
+	queued = (__u32)tp->inet_conn.icsk_inet.sk.sk_wmem_queued;
+	room = (__u32)tp->inet_conn.icsk_inet.sk.sk_sndbuf / 2;
+	if (queued + 2 * waiting + len > room)
+		return false;
+	return backlog_segments(tp) < UP_BACKLOG_SEGMENTS;
+}
+
+/* The program may be interrupted by itself (a softirq over process context): what it builds
+ * lives on the stack or in the map's own element, never in a per-CPU slot. */
+static const struct up_conn conn_empty = { .state = UP_CONN_CONNECT };
+
+static __always_inline void client_text(char *text, const struct up_addr *client)
+{
+	__u64 args[2] = { (unsigned long)client->ip, client->port };
+
+	if (client->family == UP_FAMILY_IPV4) {
+		args[0] = (unsigned long)(client->ip + 12);
+		bpf_snprintf(text, UP_TEXT_ADDR, "%pI4:%u", args, sizeof(args));
+	} else {
+		bpf_snprintf(text, UP_TEXT_ADDR, "[%pI6]:%u", args, sizeof(args));
+	}
+}
+
+/* Show the client in `connections` before user space has run. */
+static __always_inline void publish(const struct up_header *header, __u64 cookie)
+{
+	struct up_conn *conn;
+
+	if (bpf_map_update_elem(&connections, &cookie, &conn_empty, BPF_ANY))
+		return; /* full: people see one less */
+	conn = bpf_map_lookup_elem(&connections, &cookie);
+	if (!conn)
+		return;
+	if (header->has_addr)
+		client_text(conn->client, &header->src);
+	conn->header_version = header->version;
+}
+
+/* Parse the header in the first segment. The bytes stay: user space reads exactly the
+ * header off the stream, because what is unread must not be cut (copied_seq would lag by
+ * that for ever). A header that is not whole is finished there by the same parser. */
+static __noinline int parse_header(struct __sk_buff *skb, struct up_direction *dir, __u64 cookie)
+{
+	struct up_header_limits limits;
+	struct up_header header;
+	int status;
+
+	if (!dir)
+		return 0;
+	limits.max_len = dir->header_max;
+	limits.flags = dir->header_flags;
+	status = header_parse_skb(skb, &limits, &header);
+
+	dir->stage = UP_STAGE_PARSED;
+	dir->parse_status = status;
+	dir->parse_reason = header.reason;
+	dir->parse_version = header.version;
+	dir->parse_len = header.len;
+	if (status == UP_HEADER_COMPLETE) {
+		STAT_ADD(headers_complete, 1);
+		publish(&header, cookie);
+	} else if (status == UP_HEADER_INVALID) {
+		STAT_ADD(headers_invalid, 1);
+	} else {
+		STAT_ADD(headers_incomplete, 1);
+	}
+	return 0;
+}
+
+static __always_inline __u32 redirect(struct __sk_buff *skb, __u64 cookie, struct up_direction *dir)
+{
+	struct tcp_sock *tp;
+	struct bpf_sock *target;
+	__u32 len = skb->len;
+	bool room = false;
+
+	target = bpf_map_lookup_elem(&targets, &cookie);
+	if (!target)
+		return UP_HANDBACK_NO_TARGET;
+	tp = bpf_skc_to_tcp_sock(target);
+	if (tp)
+		room = has_room(dir, tp, len);
+	bpf_sk_release(target);
+	if (!room)
+		return UP_HANDBACK_CONGESTED;
+	if (bpf_sk_redirect_hash(skb, &targets, &cookie, 0) != SK_PASS)
+		return UP_HANDBACK_NO_TARGET;
+
+	dir->expected_seq += len;
+	dir->redirected += len;
+	dir->segments++;
+	return UP_HANDBACK_NONE;
+}
+
+SEC("sk_skb")
+int up_verdict(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct up_direction *dir;
+	__u32 *index, why;
+	enum trim_result trimmed;
+	__u64 word;
+
+	/* A bare FIN. Redirected, it would end the target's worker with EPIPE; the end of
+	 * the stream is told by the daemon, after the last byte. */
+	if (!skb->len) {
+		STAT_ADD(fins, 1);
+		return SK_DROP;
+	}
+
+	index = bpf_map_lookup_elem(&direction_of, &cookie);
+	dir = index ? bpf_map_lookup_elem(&directions, index) : NULL;
+	if (!dir) {
+		STAT_ADD(unknown_source, 1);
+		return SK_PASS;
+	}
+
+	trimmed = trim_consumed(skb, dir);
+	if (trimmed == TRIM_EMPTY)
+		return SK_DROP; /* every byte of it has been delivered */
+
+	if (dir->stage == UP_STAGE_HEADER)
+		parse_header(skb, dir, cookie);
+
+	word = __sync_fetch_and_add(&dir->word, skb->len);
+	if (trimmed == TRIM_FAILED)
+		return hand_back(dir, *index, UP_HANDBACK_BROKEN);
+	if (word & UP_WORD_USER) {
+		STAT_ADD(passed_segments, 1);
+		return SK_PASS;
+	}
+
+	__u32 len = skb->len;
+
+	why = redirect(skb, cookie, dir);
+	if (why == UP_HANDBACK_NONE) {
+		STAT_ADD(redirected_bytes, len);
+		STAT_ADD(redirected_segments, 1);
+		return SK_PASS;
+	}
+	if (why == UP_HANDBACK_CONGESTED)
+		STAT_ADD(congested, 1);
+	else
+		STAT_ADD(no_target, 1);
+	return hand_back(dir, *index, why);
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "base/socket.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/addr.h"
+#include "base/cleanup.h"
+
+int socket_set_int(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+int socket_set_keepalive(int fd, uint32_t seconds)
+{
+	int interval = seconds >= 4 ? (int)(seconds / 4) : 1;
+	int err;
+
+	if (!seconds)
+		return 0;
+	err = socket_set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	if (!err)
+		err = socket_set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)seconds);
+	if (!err)
+		err = socket_set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval);
+	if (!err)
+		err = socket_set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, 4);
+	return err;
+}
+
+static int open_for(const struct up_addr *addr, struct sockaddr_storage *ret_sa, socklen_t *ret_len)
+{
+	int fd;
+
+	*ret_len = addr_to_sockaddr(addr, ret_sa);
+	if (!*ret_len)
+		return -EAFNOSUPPORT;
+	fd = socket(ret_sa->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	return fd < 0 ? -errno : fd;
+}
+
+int socket_listen(const struct up_addr *addr, int backlog)
+{
+	_cleanup_close_ int fd = -1;
+	struct sockaddr_storage sa;
+	socklen_t len;
+	int err;
+
+	fd = open_for(addr, &sa, &len);
+	if (fd < 0)
+		return fd;
+	err = socket_set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (!err)
+		err = socket_set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	if (!err && sa.ss_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&sa;
+
+		err = socket_set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY,
+				     !IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr));
+	}
+	if (err)
+		return err;
+	if (bind(fd, (struct sockaddr *)&sa, len) < 0 || listen(fd, backlog) < 0)
+		return -errno;
+	return take_fd(&fd);
+}
+
+int socket_connect(const struct up_addr *addr)
+{
+	_cleanup_close_ int fd = -1;
+	struct sockaddr_storage sa;
+	socklen_t len;
+
+	fd = open_for(addr, &sa, &len);
+	if (fd < 0)
+		return fd;
+	if (connect(fd, (struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS)
+		return -errno;
+	return take_fd(&fd);
+}
+
+void socket_reset(int fd)
+{
+	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	(void)close(fd);
+}
+
+int socket_error(int fd)
+{
+	int err = 0;
+	socklen_t len = sizeof(err);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+		return -errno;
+	return -err;
+}
+
+uint64_t socket_cookie(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 ? 0 : cookie;
+}

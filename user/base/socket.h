@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Socket options as functions. No policy, no logging. */
+#ifndef BASE_SOCKET_H
+#define BASE_SOCKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "unproxy/addr.h"
+
+/* setsockopt() of an int. 0 or -errno. */
+int socket_set_int(int fd, int level, int option, int value);
+
+/* Keepalive after `seconds` of silence, probes every seconds / 4 (at least one second),
+ * dead after four. 0 seconds: nothing is set. Accepted sockets inherit it. 0 or -errno. */
+int socket_set_keepalive(int fd, uint32_t seconds);
+
+/* A listening TCP socket with SO_REUSEPORT, non-blocking; [::] takes IPv4 too.
+ * Returns the descriptor or -errno. */
+int socket_listen(const struct up_addr *addr, int backlog);
+
+/* A non-blocking TCP socket on which connect() to addr was called. Returns the
+ * descriptor or -errno; EINPROGRESS is not an error. */
+int socket_connect(const struct up_addr *addr);
+
+/* Close so that the peer gets a RST: loud where the stream is not whole. */
+void socket_reset(int fd);
+
+/* The pending error, cleared: 0 or -errno. */
+int socket_error(int fd);
+
+/* The unique number the kernel gives each socket; 0 on error. */
+uint64_t socket_cookie(int fd);
+
+#endif

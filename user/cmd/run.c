@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* unproxy run: the daemon in the foreground. */
+#include <stdlib.h>
+
+#include "cmd/cmd.h"
+#include "cmd/flags.h"
+#include "daemon.h"
+
+static const char usage[] =
+	"usage: unproxy run [-c FILE | flags]\n"
+	"\n"
+	"Takes the PROXY protocol off and relays to the backend. Runs in the foreground;\n"
+	"SIGTERM drains, a second one stops at once, SIGHUP reopens the client log.\n\n" FLAGS_HELP;
+
+int cmd_run(int argc, char **argv)
+{
+	struct conf *conf = NULL;
+	int code = flags_to_conf(argc, argv, usage, &conf);
+
+	if (code || !conf)
+		return code;
+	code = daemon_run(conf) ? EXIT_FAILURE : EXIT_SUCCESS;
+	conf_free(conf);
+	return code;
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Directions: slots, map entries, and the word through which the program and the daemon
+ * hand the stream to each other.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/socket.h"
+#include "kern/internal.h"
+#include "kern/kern.h"
+#include "relay.skel.h"
+
+static int slot_take(struct kern_slots *slots, uint32_t *ret)
+{
+	if (slots->used == slots->size)
+		return -ENOSPC;
+	*ret = slots->free[slots->head];
+	slots->head = (slots->head + 1) % slots->size;
+	slots->used++;
+	return 0;
+}
+
+static void slot_give(struct kern_slots *slots, uint32_t slot)
+{
+	slots->used--;
+	slots->free[(slots->head + slots->size - slots->used - 1) % slots->size] = slot;
+}
+
+static int update(const struct bpf_map *map, const void *key, const void *value)
+{
+	return bpf_map_update_elem(bpf_map__fd(map), key, value, BPF_ANY) < 0 ? -errno : 0;
+}
+
+int kern_direction_new(struct kern *kern, const struct kern_source *source,
+		       struct kern_direction *ret)
+{
+	struct kern_direction dir = { .worker = source->worker };
+	struct kern_slots *slots = &kern->slots_of[source->worker];
+	int err;
+
+	dir.cookie = socket_cookie(source->fd);
+	if (!dir.cookie)
+		return -errno;
+	err = slot_take(slots, &dir.index);
+	if (err)
+		return err;
+	dir.shared = &kern->directions[dir.index];
+	*dir.shared = (struct up_direction){
+		.word = UP_WORD_USER,
+		.token = source->token,
+		.ring = source->worker,
+		.stage = source->stage,
+		.resumed = 1,
+		.header_max = source->header_max,
+		.header_flags = source->header_flags,
+	};
+	err = update(kern->skel->maps.direction_of, &dir.cookie, &dir.index);
+	if (err) {
+		slot_give(slots, dir.index);
+		return err;
+	}
+	*ret = dir;
+	return 0;
+}
+
+int kern_direction_target(struct kern *kern, const struct kern_direction *dir, int target_fd)
+{
+	uint64_t value = (uint64_t)target_fd;
+
+	return update(kern->skel->maps.targets, &dir->cookie, &value);
+}
+
+int kern_direction_start(struct kern *kern, const struct kern_direction *dir, int source_fd)
+{
+	uint64_t value = (uint64_t)source_fd;
+	char byte;
+	int err;
+
+	err = update(kern->skel->maps.sources, &dir->cookie, &value);
+	if (err)
+		return err;
+	/* What arrived before would lie there until more comes: tcp_bpf_recvmsg_parser() has it
+	 * processed. MSG_PEEK, or copied_seq would be rewound. Its result does not matter. */
+	(void)recv(source_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	return 0;
+}
+
+void kern_direction_free(struct kern *kern, struct kern_direction *dir)
+{
+	if (!dir->shared)
+		return;
+	(void)bpf_map_delete_elem(bpf_map__fd(kern->skel->maps.direction_of), &dir->cookie);
+	dir->shared->token = 0;
+	slot_give(&kern->slots_of[dir->worker], dir->index);
+	*dir = (struct kern_direction){ 0 };
+}
+
+static uint64_t word_read(const struct kern_direction *dir)
+{
+	return __atomic_load_n(&dir->shared->word, __ATOMIC_ACQUIRE);
+}
+
+bool kern_direction_user(const struct kern_direction *dir)
+{
+	return word_read(dir) & UP_WORD_USER;
+}
+
+uint64_t kern_direction_seen(const struct kern_direction *dir)
+{
+	return word_read(dir) & ~UP_WORD_USER;
+}
+
+uint64_t kern_direction_redirected(const struct kern_direction *dir)
+{
+	return __atomic_load_n(&dir->shared->redirected, __ATOMIC_ACQUIRE);
+}
+
+bool kern_direction_resume(const struct kern_direction *dir, uint64_t consumed)
+{
+	/* In user mode the program adds to the word and nothing else, so `redirected` stands
+	 * still and the swap fails exactly if a segment arrived in between. */
+	uint64_t seen = consumed + kern_direction_redirected(dir);
+	uint64_t expected = seen | UP_WORD_USER;
+
+	dir->shared->resumed = 1;
+	return __atomic_compare_exchange_n(&dir->shared->word, &expected, seen, false,
+					   __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+bool kern_event_is_current(const struct kern *kern, const struct up_event *event)
+{
+	return event->direction < kern->slots && event->token &&
+	       kern->directions[event->direction].token == event->token;
+}

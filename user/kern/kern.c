@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Load, attach, pin and map the kernel side; hand its pieces to the rest of kern/. */
+#include "kern/kern.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/utsname.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/cleanup.h"
+#include "kern/internal.h"
+#include "relay.skel.h"
+
+/* The last thing libbpf said while loading: shown only if loading fails. libbpf's callback
+ * takes no context, hence the file scope; kern_open() runs before there are threads. */
+static char libbpf_last[256];
+
+static int keep_last_message(enum libbpf_print_level level, const char *format, va_list args)
+{
+	if (level == LIBBPF_WARN)
+		vsnprintf(libbpf_last, sizeof(libbpf_last), format, args);
+	return 0;
+}
+
+static int fail(char *why, size_t why_size, const char *step, int err)
+{
+	char *newline = strchr(libbpf_last, '\n');
+
+	if (newline)
+		*newline = '\0';
+	snprintf(why, why_size, "%s: %s%s%s", step, strerror(-err), *libbpf_last ? ": " : "",
+		 libbpf_last);
+	return err;
+}
+
+/* The smallest ring that holds an event (and its 8-byte header) for each slot. */
+static uint32_t ring_bytes(uint32_t slots)
+{
+	uint32_t want = slots * (uint32_t)(sizeof(struct up_event) + 8);
+	uint32_t size = 4096;
+
+	while (size < want)
+		size *= 2;
+	return size;
+}
+
+static int set_sizes(struct kern *kern, uint32_t shown)
+{
+	int err = bpf_map__set_max_entries(kern->skel->maps.sources, kern->slots);
+
+	if (!err)
+		err = bpf_map__set_max_entries(kern->skel->maps.targets, kern->slots);
+	if (!err)
+		err = bpf_map__set_max_entries(kern->skel->maps.direction_of, kern->slots);
+	if (!err)
+		err = bpf_map__set_max_entries(kern->skel->maps.directions, kern->slots);
+	if (!err)
+		err = bpf_map__set_max_entries(kern->skel->maps.rings, kern->workers);
+	if (!err)
+		err = bpf_map__set_max_entries(kern->skel->maps.connections, shown);
+	return err;
+}
+
+static int make_rings(struct kern *kern)
+{
+	uint32_t bytes = ring_bytes(kern->slots / kern->workers);
+
+	for (uint32_t i = 0; i < kern->workers; i++) {
+		int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ring", 0, 0, bytes, NULL);
+
+		if (fd < 0)
+			return -errno;
+		kern->ring_fds[i] = fd;
+		if (bpf_map_update_elem(bpf_map__fd(kern->skel->maps.rings), &i, &fd, BPF_ANY) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static int make_slots(struct kern *kern)
+{
+	uint32_t share = kern->slots / kern->workers;
+
+	for (unsigned w = 0; w < kern->workers; w++) {
+		struct kern_slots *slots = &kern->slots_of[w];
+
+		slots->free = calloc(share, sizeof(*slots->free));
+		if (!slots->free)
+			return -ENOMEM;
+		for (uint32_t i = 0; i < share; i++)
+			slots->free[i] = w * share + i;
+		slots->size = share;
+	}
+	return 0;
+}
+
+static int map_directions(struct kern *kern)
+{
+	size_t len = (size_t)kern->slots * sizeof(struct up_direction);
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED,
+		       bpf_map__fd(kern->skel->maps.directions), 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	kern->directions = p;
+	kern->directions_len = len;
+	return 0;
+}
+
+static int attach(struct kern *kern)
+{
+	/* libbpf 1.1 has no section name and no link for a sockmap verdict. */
+	int err = bpf_prog_attach(bpf_program__fd(kern->skel->progs.up_verdict),
+				  bpf_map__fd(kern->skel->maps.sources), BPF_SK_SKB_STREAM_VERDICT,
+				  0);
+
+	if (!err)
+		kern->attached = true;
+	return err < 0 ? -errno : 0;
+}
+
+static int bring_up(struct kern *kern, const struct kern_params *params, char *why, size_t why_size)
+{
+	int err;
+
+	kern->skel = relay_bpf__open();
+	if (!kern->skel)
+		return fail(why, why_size, "open", -errno);
+	err = set_sizes(kern, params->shown ? params->shown : KERN_SHOWN);
+	if (err)
+		return fail(why, why_size, "size maps", err);
+	err = relay_bpf__load(kern->skel);
+	if (err)
+		return fail(why, why_size, "load", err);
+	err = make_rings(kern);
+	if (err)
+		return fail(why, why_size, "event rings", err);
+	err = map_directions(kern);
+	if (err)
+		return fail(why, why_size, "mmap", err);
+	err = attach(kern);
+	if (err)
+		return fail(why, why_size, "attach", err);
+	err = kern_pin_claim(kern, params->pin_root);
+	if (!err)
+		err = kern_pin_maps(kern);
+	if (err)
+		return fail(why, why_size, "pin", err);
+	return 0;
+}
+
+static struct kern *kern_alloc(const struct kern_params *params)
+{
+	struct kern *kern = calloc(1, sizeof(*kern));
+	uint32_t page_slots = 4096 / sizeof(struct up_direction);
+
+	if (!kern)
+		return NULL;
+	kern->pin_dir_fd = -1;
+	kern->workers = params->workers;
+	kern->slots = params->slots ? params->slots : KERN_SLOTS;
+	/* Whole pages for mmap, equal parts for the workers. */
+	kern->slots += page_slots * kern->workers - kern->slots % (page_slots * kern->workers);
+	kern->slots_of = calloc(kern->workers, sizeof(*kern->slots_of));
+	kern->ring_fds = calloc(kern->workers, sizeof(*kern->ring_fds));
+	if (!kern->slots_of || !kern->ring_fds) {
+		kern_close(kern);
+		return NULL;
+	}
+	for (unsigned i = 0; i < kern->workers; i++)
+		kern->ring_fds[i] = -1;
+	return kern;
+}
+
+int kern_open(const struct kern_params *params, struct kern **ret, char *why, size_t why_size)
+{
+	struct utsname uts;
+	struct kern *kern;
+	int err;
+
+	if (uname(&uts) < 0)
+		return -errno;
+	err = kern_gate(uts.release, why, why_size);
+	if (err)
+		return err;
+	kern = kern_alloc(params);
+	if (!kern)
+		return fail(why, why_size, "memory", -ENOMEM);
+
+	libbpf_last[0] = '\0';
+	libbpf_set_print(keep_last_message);
+	err = bring_up(kern, params, why, why_size);
+	if (!err && make_slots(kern))
+		err = fail(why, why_size, "slots", -ENOMEM);
+	if (err) {
+		kern_close(kern);
+		return err;
+	}
+	*ret = kern;
+	return 0;
+}
+
+void kern_close(struct kern *kern)
+{
+	if (!kern)
+		return;
+	if (kern->attached)
+		(void)bpf_prog_detach2(bpf_program__fd(kern->skel->progs.up_verdict),
+				       bpf_map__fd(kern->skel->maps.sources),
+				       BPF_SK_SKB_STREAM_VERDICT);
+	kern_pin_release(kern);
+	if (kern->directions)
+		(void)munmap(kern->directions, kern->directions_len);
+	for (unsigned i = 0; i < kern->workers; i++) {
+		if (kern->ring_fds && kern->ring_fds[i] >= 0)
+			(void)close(kern->ring_fds[i]);
+		if (kern->slots_of)
+			free(kern->slots_of[i].free);
+	}
+	relay_bpf__destroy(kern->skel);
+	free(kern->ring_fds);
+	free(kern->slots_of);
+	free(kern);
+}
+
+const char *kern_pin_path(const struct kern *kern)
+{
+	return kern->pin_path;
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Where the maps are pinned: /sys/fs/bpf/unproxy/relay, or relay.1, relay.2 ... where
+ * other instances live. A directory is owned by whoever holds its flock, so what a killed
+ * instance left is told from what a live one uses without pid files.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <bpf/libbpf.h>
+#include <linux/magic.h>
+
+#include "base/cleanup.h"
+#include "kern/internal.h"
+#include "relay.skel.h"
+
+#define BPFFS "/sys/fs/bpf"
+#define INSTANCES_MAX 64
+
+static int mount_bpffs(void)
+{
+	struct statfs fs;
+
+	if (statfs(BPFFS, &fs) < 0)
+		return -errno;
+	if (fs.f_type == BPF_FS_MAGIC)
+		return 0;
+	return mount("bpf", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") < 0 ?
+		       -errno :
+		       0;
+}
+
+/* Unlink every pin in a directory of ours. */
+static void empty_dir(int dir_fd)
+{
+	int fd = dup(dir_fd);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (!dir) {
+		if (fd >= 0)
+			(void)close(fd);
+		return;
+	}
+	rewinddir(dir);
+	while ((entry = readdir(dir))) {
+		if (entry->d_name[0] != '.')
+			(void)unlinkat(dir_fd, entry->d_name, 0);
+	}
+	(void)closedir(dir);
+}
+
+/* Make and lock one directory. Returns its descriptor, -EWOULDBLOCK if it has an owner. */
+static int claim_dir(const char *path)
+{
+	_cleanup_close_ int fd = -1;
+	struct stat by_fd, by_path;
+
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return -errno;
+	/* Removed by its last owner between our open() and flock(): not ours. */
+	if (fstat(fd, &by_fd) < 0 || stat(path, &by_path) < 0 || by_fd.st_ino != by_path.st_ino)
+		return -EAGAIN;
+	return take_fd(&fd);
+}
+
+int kern_pin_claim(struct kern *kern, const char *root)
+{
+	int fd = -EUSERS;
+	int err;
+
+	if (!root) {
+		root = BPFFS "/unproxy";
+		err = mount_bpffs();
+		if (err)
+			return err;
+	}
+	if (mkdir(root, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	for (int i = 0; i < INSTANCES_MAX; i++) {
+		char path[sizeof(kern->pin_path)];
+
+		if (i == 0)
+			snprintf(path, sizeof(path), "%s/relay", root);
+		else
+			snprintf(path, sizeof(path), "%s/relay.%d", root, i);
+		fd = claim_dir(path);
+		if (fd >= 0) {
+			memcpy(kern->pin_path, path, sizeof(path));
+			break;
+		}
+		if (fd != -EWOULDBLOCK && fd != -EAGAIN)
+			break;
+	}
+	if (fd < 0)
+		return fd;
+	empty_dir(fd);
+	kern->pin_dir_fd = fd;
+	return 0;
+}
+
+int kern_pin_maps(struct kern *kern)
+{
+	struct bpf_map *maps[] = {
+		kern->skel->maps.sources,      kern->skel->maps.targets, kern->skel->maps.direction_of,
+		kern->skel->maps.directions,   kern->skel->maps.rings,   kern->skel->maps.connections,
+		kern->skel->maps.backends,     kern->skel->maps.stats,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
+		char path[sizeof(kern->pin_path) + 32];
+		int err;
+
+		snprintf(path, sizeof(path), "%s/%s", kern->pin_path, bpf_map__name(maps[i]));
+		err = bpf_map__pin(maps[i], path);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+void kern_pin_release(struct kern *kern)
+{
+	char *slash;
+
+	if (kern->pin_dir_fd < 0)
+		return;
+	empty_dir(kern->pin_dir_fd);
+	(void)rmdir(kern->pin_path);
+	/* The root too, when we were the last: EBUSY or ENOTEMPTY otherwise. */
+	slash = strrchr(kern->pin_path, '/');
+	if (slash) {
+		*slash = '\0';
+		(void)rmdir(kern->pin_path);
+		*slash = '/';
+	}
+	(void)close(kern->pin_dir_fd);
+	kern->pin_dir_fd = -1;
+}

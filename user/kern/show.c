@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Events out of the rings; what people see into the maps; counters. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "kern/internal.h"
+#include "kern/kern.h"
+#include "relay.skel.h"
+
+struct kern_ring {
+	struct ring_buffer *buffer;
+	kern_event_fn *fn;
+	void *context;
+};
+
+static int on_event(void *context, void *data, size_t size)
+{
+	struct kern_ring *ring = context;
+
+	if (size == sizeof(struct up_event))
+		ring->fn(ring->context, data);
+	return 0;
+}
+
+int kern_ring_open(struct kern *kern, unsigned worker, kern_event_fn *fn, void *context,
+		   struct kern_ring **ret)
+{
+	struct kern_ring *ring = calloc(1, sizeof(*ring));
+
+	if (!ring)
+		return -ENOMEM;
+	ring->fn = fn;
+	ring->context = context;
+	ring->buffer = ring_buffer__new(kern->ring_fds[worker], on_event, ring, NULL);
+	if (!ring->buffer) {
+		free(ring);
+		return -errno;
+	}
+	*ret = ring;
+	return 0;
+}
+
+int kern_ring_fd(const struct kern_ring *ring)
+{
+	return ring_buffer__epoll_fd(ring->buffer);
+}
+
+void kern_ring_consume(struct kern_ring *ring)
+{
+	(void)ring_buffer__consume(ring->buffer);
+}
+
+void kern_ring_close(struct kern_ring *ring)
+{
+	if (!ring)
+		return;
+	ring_buffer__free(ring->buffer);
+	free(ring);
+}
+
+void kern_show(struct kern *kern, const uint64_t *cookies, const struct up_conn *conns,
+	       uint32_t count)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts, .elem_flags = BPF_ANY);
+
+	(void)bpf_map_update_batch(bpf_map__fd(kern->skel->maps.connections), cookies, conns,
+				   &count, &opts);
+}
+
+void kern_hide(struct kern *kern, const uint64_t *cookies, uint32_t count)
+{
+	/* One by one: a batch stops at the first key that was never shown. */
+	for (uint32_t i = 0; i < count; i++)
+		(void)bpf_map_delete_elem(bpf_map__fd(kern->skel->maps.connections), &cookies[i]);
+}
+
+void kern_show_backend(struct kern *kern, uint32_t number, const struct up_backend *backend)
+{
+	(void)bpf_map_update_elem(bpf_map__fd(kern->skel->maps.backends), &number, backend,
+				  BPF_ANY);
+}
+
+int kern_stats(const struct kern *kern, struct up_stats *ret)
+{
+	enum { FIELDS = sizeof(struct up_stats) / sizeof(__u64) };
+	int cpus = libbpf_num_possible_cpus();
+	struct up_stats *per_cpu;
+	uint32_t zero = 0;
+	uint64_t *sum = (uint64_t *)ret;
+
+	if (cpus < 0)
+		return cpus;
+	per_cpu = calloc((size_t)cpus, sizeof(*per_cpu));
+	if (!per_cpu)
+		return -ENOMEM;
+	if (bpf_map_lookup_elem(bpf_map__fd(kern->skel->maps.stats), &zero, per_cpu) < 0) {
+		free(per_cpu);
+		return -errno;
+	}
+	*ret = (struct up_stats){ 0 };
+	for (int cpu = 0; cpu < cpus; cpu++) {
+		const uint64_t *one = (const uint64_t *)&per_cpu[cpu];
+
+		for (int i = 0; i < FIELDS; i++)
+			sum[i] += one[i];
+	}
+	free(per_cpu);
+	return 0;
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "relay/connect.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/addr.h"
+#include "base/cleanup.h"
+#include "base/socket.h"
+#include "client/header_write.h"
+#include "obs/log.h"
+#include "relay/listener.h"
+#include "relay/path_copy.h"
+#include "relay/path_kernel.h"
+#include "relay/record.h"
+#include "unproxy/reason.h"
+
+/* client_address = proxy-v1, proxy-v2: a header of ours goes first. 0 or -errno. */
+static int write_header(struct session *session)
+{
+	const struct conf_backend *conf = session->listener->conf->backend;
+	struct flow *up = flow_of(session, UP);
+	struct header_write header = {
+		.command = session->version ? session->command : UP_COMMAND_PROXY,
+		.dst = session->destination,
+		.tlvs = session->tlvs,
+		.tlv_len = session->tlv_len,
+	};
+	struct chunk *early;
+	uint8_t *bytes = session->worker->buffer;
+	int len;
+
+	if (conf->client_address == CONF_CLIENT_NONE)
+		return 0;
+	/* LOCAL, UNKNOWN: passed on as such. A plain client is its own source. */
+	if (!session->version)
+		record_own_address(session, &header.dst);
+	if (!session->version || session->destination.family)
+		header.src = session->client;
+	if (conf->client_address == CONF_CLIENT_PROXY_V1)
+		len = header_write_v1(&header, bytes, RELAY_BUFFER);
+	else
+		len = header_write_v2(&header, bytes, RELAY_BUFFER);
+	if (len < 0)
+		return len;
+	session->written_header = (uint32_t)len;
+	early = TAKE_PTR(up->chunk);
+	if (copy_keep(up, bytes, (uint32_t)len) ||
+	    (early && copy_keep(up, early->data + early->at, early->len - early->at))) {
+		free(early);
+		return -ENOMEM;
+	}
+	free(early);
+	return 0;
+}
+
+static uint64_t now_ms(const struct session *session)
+{
+	return loop_now(session->worker->loop) / 1000;
+}
+
+/* The server refused, or did not answer: let it rest, forget its socket. */
+static void server_failed(struct session *session, int err)
+{
+	struct pool *pool = session->listener->pool;
+	struct leg *back = &session->legs[BACK];
+	char text[ADDR_TEXT_MAX];
+
+	if (pool_down(pool, session->server, now_ms(session))) {
+		addr_format(pool_addr(pool, session->server), text, sizeof(text));
+		log_warn("backend.down backend=%s server=%s error=\"%s\" action=\"trying others\"",
+			 session->listener->conf->backend->name, text, strerror(err));
+	}
+	pool_release(pool, session->server);
+	session->server = -1;
+	back->source.fn = NULL;
+	if (back->source.fd >= 0)
+		(void)close(back->source.fd);
+	back->source.fd = -1;
+	back->flags = 0;
+}
+
+static enum session_state give_up(struct session *session, enum up_reason reason)
+{
+	if (reason == UP_REASON_NO_BACKEND)
+		log_warn("backend.none backend=%s listener=%s action=reset",
+			 session->listener->conf->backend->name, session->listener->conf->name);
+	record_refused(session, reason, NULL);
+	return SESSION_CLOSED;
+}
+
+static enum session_state connected(struct session *session)
+{
+	struct pool *pool = session->listener->pool;
+	char text[ADDR_TEXT_MAX];
+
+	if (pool_up(pool, session->server)) {
+		addr_format(pool_addr(pool, session->server), text, sizeof(text));
+		log_info("backend.up backend=%s server=%s", session->listener->conf->backend->name,
+			 text);
+	}
+	free(session->tried);
+	session->tried = NULL;
+	loop_timer_cancel(session->worker->loop, &session->timer);
+	session->connect_us = (uint32_t)(loop_now(session->worker->loop) - session->accepted_us -
+					 session->header_us);
+	record_started(session);
+	return SESSION_RELAY;
+}
+
+enum attempt { CONNECTED, CONNECTING, FAILED };
+
+/* Send the early data at once: to a server on this host the handshake is done when
+ * connect() returns, and a round of events is saved. */
+static enum attempt send_early(struct session *session)
+{
+	struct flow *up = flow_of(session, UP);
+	struct leg *back = &session->legs[BACK];
+	struct chunk *chunk = up->chunk;
+	ssize_t sent;
+
+	if (!chunk)
+		return CONNECTING;
+	sent = send(back->source.fd, chunk->data + chunk->at, chunk->len - chunk->at,
+		    MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (sent < 0 && errno == EAGAIN)
+		return CONNECTING; /* SYN_SENT: nothing was taken */
+	if (sent < 0) {
+		back->error = (int16_t)errno;
+		return FAILED;
+	}
+	chunk->at += (uint32_t)sent;
+	if (chunk->at < chunk->len)
+		return CONNECTED;
+	back->flags |= LEG_WRITABLE;
+	free(chunk);
+	up->chunk = NULL;
+	return CONNECTED;
+}
+
+static enum attempt attempt(struct session *session)
+{
+	struct leg *back = &session->legs[BACK];
+	int fd = socket_connect(pool_addr(session->listener->pool, session->server));
+
+	back->flags = 0;
+	if (fd < 0) {
+		back->error = (int16_t)-fd;
+		return FAILED;
+	}
+	back->source = (struct loop_source){ .fd = fd };
+	(void)socket_set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	(void)socket_set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+	return send_early(session);
+}
+
+static bool out_of_resources(int err)
+{
+	return err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM;
+}
+
+/* Connect to the next server that may be tried. */
+static enum session_state connect_next(struct session *session)
+{
+	uint32_t timeout_ms = session->listener->conf->backend->connect_timeout_ms;
+	struct pool *pool = session->listener->pool;
+
+	for (;;) {
+		int server = pool_pick(pool, session->tried, now_ms(session));
+
+		if (server < 0)
+			return give_up(session, UP_REASON_NO_BACKEND);
+		session->server = (int16_t)server;
+		switch (attempt(session)) {
+		case CONNECTED:
+			return connected(session);
+		case CONNECTING:
+			if (loop_timer_arm(session->worker->loop, &session->timer,
+					   (uint64_t)timeout_ms * 1000))
+				return give_up(session, UP_REASON_NO_RESOURCES);
+			return SESSION_CONNECT;
+		case FAILED:
+			if (out_of_resources(session->legs[BACK].error))
+				return give_up(session, UP_REASON_NO_RESOURCES);
+			server_failed(session, session->legs[BACK].error);
+		}
+	}
+}
+
+enum session_state connect_step(struct session *session)
+{
+	struct leg *back = &session->legs[BACK];
+
+	if (session->legs[FRONT].flags & LEG_DEAD) {
+		record_refused(session, UP_REASON_RESET, NULL);
+		return SESSION_CLOSED;
+	}
+	if (!session->tried) {
+		session->tried = calloc(1, sizeof(*session->tried));
+		if (!session->tried || write_header(session))
+			return give_up(session, UP_REASON_NO_RESOURCES);
+	}
+	if (back->source.fd < 0)
+		return connect_next(session);
+	if (back->flags & LEG_DEAD) {
+		server_failed(session, back->error);
+		return connect_next(session);
+	}
+	if (back->flags & LEG_HUP) /* connected and closed: it may have said something */
+		return connected(session);
+	return back->flags & LEG_WRITABLE ? connected(session) : SESSION_CONNECT;
+}
+
+void connect_timeout(struct session *session)
+{
+	leg_died(&session->legs[BACK], ETIMEDOUT);
+	session_run(session);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The conservation law: bytes received on one side, minus the header, equal bytes written
+ * on the other. From TCP's own counters, whoever moved the bytes.
+ */
+#ifndef RELAY_LAW_H
+#define RELAY_LAW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "relay/session.h"
+
+/* Payload bytes the source has received in order, unread ones included. 0 or -errno. */
+int law_received(const struct session *session, enum way way, uint64_t *ret);
+
+/* Payload bytes that are in the target's send queue or beyond; never more than true, and
+ * exact when nothing is acknowledged meanwhile. 0 or -errno. */
+int law_written(const struct session *session, enum way way, uint64_t *ret);
+
+/* Bytes in the target's send queue, unacknowledged ones included; 0 on error. */
+uint32_t law_queued(const struct leg *target);
+
+#endif

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Accept: who may come in, and how many. What they send is header.c's. */
+#include "relay/listener.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "base/addr.h"
+#include "base/cleanup.h"
+#include "base/socket.h"
+#include "client/reason.h"
+#include "obs/log.h"
+#include "relay/limits.h"
+#include "relay/record.h"
+#include "relay/session.h"
+
+/* Connections per wake-up, so that one listener cannot starve the relaying. */
+#define ACCEPT_BATCH 64
+
+/* After EMFILE and its like: try again this much later. */
+#define ACCEPT_AGAIN_US 100000
+#define PAUSE_LOG_US (60 * 1000000ULL)
+
+static int set_options(int fd, const struct conf_listener *conf)
+{
+	int err;
+
+	/* Accepted sockets inherit all of them: no system call per connection. */
+	err = socket_set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (!err) /* an urgent byte stays where it is in the stream */
+		err = socket_set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+	if (!err)
+		err = socket_set_keepalive(fd, conf->keepalive_s);
+	if (!err && conf->user_timeout_ms)
+		err = socket_set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)conf->user_timeout_ms);
+	return err;
+}
+
+/* Out of descriptors or memory: leave the rest in the backlog for a moment. */
+static void pause_all(struct worker *worker, const char *why)
+{
+	if (!worker->accepting)
+		return;
+	counter_add(&worker->relay->counters.accept_pauses, 1);
+	if (loop_now(worker->loop) - worker->pause_logged_us > PAUSE_LOG_US) {
+		worker->pause_logged_us = loop_now(worker->loop);
+		log_warn("accept.paused worker=%u reason=\"%s\" action=\"new connections wait\"",
+			 worker->index, why);
+	}
+	worker->accepting = false;
+	for (size_t i = 0; i < worker->n_listeners; i++)
+		listener_pause(&worker->listeners[i]);
+	(void)loop_timer_arm(worker->loop, &worker->accept_again, ACCEPT_AGAIN_US);
+}
+
+/* May this one come in? On refusal: why. */
+static enum up_reason admit(struct listener *listener, const struct up_addr *peer,
+			    bool *ret_limited)
+{
+	const struct conf_listener *conf = listener->conf;
+	struct relay *relay = listener->worker->relay;
+	int err;
+
+	*ret_limited = false;
+	/* While both kinds of clients share the port, a stranger is a plain client: its
+	 * bytes are never taken for a header. */
+	if (conf->header == CONF_HEADER_REQUIRE && !trust_match(&conf->trust, peer))
+		return UP_REASON_UNTRUSTED;
+	if (conf->max_connections &&
+	    __atomic_load_n(listener->connections, __ATOMIC_RELAXED) >= conf->max_connections)
+		return UP_REASON_CONNECTION_LIMIT;
+	if (!conf->max_per_source)
+		return UP_REASON_NONE;
+	err = limits_take(relay->limits, listener->conf, peer, conf->max_per_source);
+	if (err)
+		return err == -EUSERS ? UP_REASON_SOURCE_LIMIT : UP_REASON_NO_RESOURCES;
+	*ret_limited = true;
+	return UP_REASON_NONE;
+}
+
+static void refuse(struct listener *listener, int fd, const struct up_addr *peer,
+		   enum up_reason reason)
+{
+	record_refused_at_accept(listener, peer, reason);
+	socket_reset(fd);
+}
+
+static void take(struct listener *listener, int fd, const struct sockaddr *sa)
+{
+	struct up_addr peer;
+	enum up_reason reason;
+	bool limited;
+
+	addr_from_sockaddr(&peer, sa);
+	counter_add(&listener->worker->relay->counters.accepted, 1);
+	reason = admit(listener, &peer, &limited);
+	if (reason != UP_REASON_NONE) {
+		refuse(listener, fd, &peer, reason);
+		return;
+	}
+	if (session_new(listener, fd, &peer, limited)) {
+		if (limited)
+			limits_give(listener->worker->relay->limits, listener->conf, &peer);
+		refuse(listener, fd, &peer, UP_REASON_NO_RESOURCES);
+	}
+}
+
+/* Accept one. Returns false when there is none, or none may come now. */
+static bool accept_one(struct listener *listener)
+{
+	struct worker *worker = listener->worker;
+	struct relay *relay = worker->relay;
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	int fd;
+
+	if (__atomic_load_n(&relay->connections, __ATOMIC_RELAXED) >= relay->max_connections) {
+		pause_all(worker, "max_connections reached");
+		return false;
+	}
+	fd = accept4(listener->source.fd, (struct sockaddr *)&sa, &len,
+		     SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd >= 0) {
+		take(listener, fd, (struct sockaddr *)&sa);
+		return true;
+	}
+	switch (errno) {
+	case EAGAIN:
+		return false;
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		pause_all(worker, strerror(errno));
+		return false;
+	default:
+		return true; /* that one died in the backlog: the next */
+	}
+}
+
+static void on_connections(struct loop_source *source, uint32_t events)
+{
+	struct listener *listener = container_of(source, struct listener, source);
+
+	(void)events;
+	for (int i = 0; i < ACCEPT_BATCH && accept_one(listener); i++)
+		;
+}
+
+int listener_open(struct listener *listener, const struct up_addr *addr)
+{
+	_cleanup_close_ int fd = socket_listen(addr, (int)listener->conf->backlog);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	err = set_options(fd, listener->conf);
+	if (err)
+		return err;
+	listener->source = (struct loop_source){ .fn = on_connections, .fd = take_fd(&fd) };
+	return 0;
+}
+
+int listener_resume(struct listener *listener)
+{
+	listener->source.fn = on_connections;
+	return loop_add(listener->worker->loop, &listener->source, EPOLLIN);
+}
+
+void listener_pause(struct listener *listener)
+{
+	if (listener->source.fn)
+		loop_remove(listener->worker->loop, &listener->source);
+}
+
+void listener_close(struct listener *listener)
+{
+	if (listener->source.fd < 0)
+		return;
+	/* Those whose handshake is done would get a RST from close(). */
+	while (listener->worker->accepting && accept_one(listener))
+		;
+	listener_pause(listener);
+	(void)close(listener->source.fd);
+	listener->source.fd = -1;
+}

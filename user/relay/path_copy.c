@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "relay/path_copy.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* Reads in a row before other connections get their turn. */
+#define COPY_ROUNDS 16
+
+/* send() as far as it goes. Returns bytes sent; a dead target takes everything: there is
+ * nobody to read it, and the session ends by the leg's death. */
+static uint32_t send_some(struct leg *target, const uint8_t *data, uint32_t n)
+{
+	ssize_t sent = send(target->source.fd, data, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	if (sent >= 0) {
+		if ((uint32_t)sent < n)
+			target->flags &= (uint8_t)~LEG_WRITABLE;
+		return (uint32_t)sent;
+	}
+	if (errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM) {
+		target->flags &= (uint8_t)~LEG_WRITABLE;
+		return 0;
+	}
+	leg_died(target, errno);
+	return n;
+}
+
+int copy_keep(struct flow *flow, const uint8_t *data, uint32_t n)
+{
+	struct chunk *old = flow->chunk;
+	uint32_t kept = old ? old->len - old->at : 0;
+	struct chunk *chunk;
+
+	chunk = malloc(sizeof(*chunk) + kept + n);
+	if (!chunk)
+		return -ENOMEM;
+	*chunk = (struct chunk){ .len = kept + n, .size = kept + n };
+	if (kept)
+		memcpy(chunk->data, old->data + old->at, kept);
+	memcpy(chunk->data + kept, data, n);
+	free(old);
+	flow->chunk = chunk;
+	return 0;
+}
+
+bool copy_flush(struct session *session, enum way way)
+{
+	struct flow *flow = flow_of(session, way);
+	struct leg *target = target_of(session, way);
+	struct chunk *chunk = flow->chunk;
+
+	if (!chunk)
+		return true;
+	if (!(target->flags & LEG_WRITABLE))
+		return false;
+	chunk->at += send_some(target, chunk->data + chunk->at, chunk->len - chunk->at);
+	if (chunk->at < chunk->len)
+		return false;
+	free(chunk);
+	flow->chunk = NULL;
+	return true;
+}
+
+/* After recv() gave less than asked: is the socket empty? With edge-triggered events the
+ * answer must be right: a wrong yes would sleep for ever. */
+static bool drained_by(const struct leg *source, ssize_t got)
+{
+	return got < RELAY_BUFFER && !(source->flags & (LEG_DRAIN | LEG_HUP | LEG_DEAD));
+}
+
+enum relay_result copy_move(struct session *session, enum way way)
+{
+	struct flow *flow = flow_of(session, way);
+	struct leg *source = source_of(session, way);
+	struct leg *target = target_of(session, way);
+	uint8_t *buffer = session->worker->buffer;
+
+	if (!copy_flush(session, way))
+		return RELAY_AGAIN;
+	for (int round = 0; round < COPY_ROUNDS; round++) {
+		uint32_t sent;
+		ssize_t got;
+
+		if (!(source->flags & LEG_READABLE))
+			return RELAY_AGAIN;
+		got = recv(source->source.fd, buffer, RELAY_BUFFER, MSG_DONTWAIT);
+		if (got == 0)
+			return RELAY_EOF;
+		if (got < 0) {
+			if (errno == EINTR)
+				continue;
+			source->flags &= (uint8_t)~LEG_READABLE;
+			if (errno != EAGAIN)
+				leg_died(source, errno);
+			return RELAY_AGAIN;
+		}
+		flow->copied += (uint64_t)got;
+		if (drained_by(source, got))
+			source->flags &= (uint8_t)~LEG_READABLE;
+		sent = send_some(target, buffer, (uint32_t)got);
+		if (sent == (uint32_t)got)
+			continue;
+		if (copy_keep(flow, buffer + sent, (uint32_t)got - sent)) {
+			session->reason = "out_of_memory";
+			return RELAY_ERROR;
+		}
+		return RELAY_AGAIN;
+	}
+	flow->wake_us = 1; /* the edge was used up: come back after the others */
+	return RELAY_AGAIN;
+}

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "relay/path_kernel.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "base/socket.h"
+#include "obs/log.h"
+#include "relay/law.h"
+#include "relay/listener.h"
+#include "relay/path_copy.h"
+#include "unproxy/proxy_types.h"
+
+/* A congested target is looked at again after this, doubling while nothing moves. */
+#define WAIT_FIRST_US 1000
+#define WAIT_LAST_US 128000
+
+/* At the end of a stream: without any progress for so long, the law is broken. */
+#define LAW_PATIENCE_US (10 * 1000000ULL)
+
+/* Give the direction back to the kernel when this much of the target's room is free again;
+ * less, and it would come back with the next segment. In parts of RELAY_TARGET_SNDBUF. */
+#define RESUME_QUEUED (RELAY_TARGET_SNDBUF / 4)
+
+struct accel {
+	struct kern_direction dir;
+	uint64_t before;      /* flow->copied when the program took over */
+	uint64_t written;     /* at the last look, to see progress */
+	uint64_t progress_us; /* when it last grew */
+	uint32_t wait_us;
+	bool kernel_mode;     /* our side of the word: EPOLLIN is not watched */
+	bool waiting;         /* user mode: for what was redirected, and for room */
+};
+
+/* Bytes that user space has taken since the program sees the socket. */
+static uint64_t consumed(const struct flow *flow)
+{
+	return flow->copied - flow->accel->before;
+}
+
+void kernel_refresh(struct session *session, enum way way)
+{
+	struct flow *flow = flow_of(session, way);
+
+	if (flow->accel)
+		flow->redirected = kern_direction_redirected(&flow->accel->dir);
+}
+
+void bulk_bound_source(struct session *session, enum way way)
+{
+	int fd = source_of(session, way)->source.fd;
+
+	/* Without the privilege the kernel's own limits bound it. */
+	(void)socket_set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, RELAY_SOURCE_RCVBUF);
+}
+
+/* The target takes what the program redirects at once, or the worker would sleep. */
+static int prepare_target(struct session *session, enum way way)
+{
+	int fd = target_of(session, way)->source.fd;
+	int err;
+
+	err = socket_set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, RELAY_TARGET_SNDBUF);
+	if (err)
+		return err;
+	/* A small net.ipv4.tcp_notsent_lowat would make a socket with room look full. */
+	return socket_set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, -1);
+}
+
+static int accel_new(struct session *session, enum way way, enum up_stage stage)
+{
+	struct kern *kern = session->worker->relay->kern;
+	const struct conf_listener *conf = session->listener->conf;
+	struct flow *flow = flow_of(session, way);
+	struct accel *accel = calloc(1, sizeof(*accel));
+	struct kern_source source = {
+		.fd = source_of(session, way)->source.fd,
+		.worker = session->worker->index,
+		.token = (uint64_t)(uintptr_t)session,
+		.stage = stage,
+		.header_max = conf->header_max,
+		.header_flags = conf->v1_ipv4_in_tcp6 ? UP_HEADER_V1_IPV4_IN_TCP6 : 0,
+	};
+	int err;
+
+	if (!accel)
+		return -ENOMEM;
+	err = kern_direction_new(kern, &source, &accel->dir);
+	if (err) {
+		free(accel);
+		return err;
+	}
+	accel->before = flow->copied;
+	flow->accel = accel;
+	return 0;
+}
+
+static void accel_drop(struct session *session, enum way way)
+{
+	struct flow *flow = flow_of(session, way);
+
+	kern_direction_free(session->worker->relay->kern, &flow->accel->dir);
+	free(flow->accel);
+	flow->accel = NULL;
+}
+
+static int start(struct session *session, enum way way)
+{
+	struct flow *flow = flow_of(session, way);
+	struct leg *source = source_of(session, way);
+	int err;
+
+	err = kern_direction_start(session->worker->relay->kern, &flow->accel->dir,
+				   source->source.fd);
+	if (err)
+		return err;
+	/* recv() gives one segment at a time now: only EAGAIN means empty. */
+	source->flags |= LEG_DRAIN | LEG_READABLE;
+	if (list_empty(&session->fast))
+		list_append(&session->worker->accelerated, &session->fast);
+	return 0;
+}
+
+int kernel_begin(struct session *session)
+{
+	int err = accel_new(session, UP, UP_STAGE_HEADER);
+
+	if (err)
+		return err;
+	err = start(session, UP);
+	if (err)
+		accel_drop(session, UP);
+	return err;
+}
+
+int kernel_promote(struct session *session, enum way way)
+{
+	struct flow *flow = flow_of(session, way);
+	bool begun = flow->accel;
+	int err;
+
+	err = prepare_target(session, way);
+	if (!err && !begun)
+		err = accel_new(session, way, UP_STAGE_STREAM);
+	if (!err)
+		err = kern_direction_target(session->worker->relay->kern, &flow->accel->dir,
+					    target_of(session, way)->source.fd);
+	if (!err && !begun)
+		err = start(session, way);
+	if (err) {
+		flow->kernel_refused = true;
+		/* Begun at accept: the socket stays under the program, in user mode. */
+		if (!begun && flow->accel)
+			accel_drop(session, way);
+		return err;
+	}
+	bulk_bound_source(session, way);
+	flow->path = RECORD_PATH_KERNEL;
+	return 0;
+}
+
+void kernel_header_consumed(struct session *session, uint32_t header_len)
+{
+	struct accel *accel = flow_of(session, UP)->accel;
+
+	/* Seen by the program, read by us, but no part of the flow's bytes. */
+	if (accel)
+		accel->before -= header_len;
+}
+
+void kernel_free(struct session *session, enum way way)
+{
+	if (!flow_of(session, way)->accel)
+		return;
+	kernel_refresh(session, way);
+	accel_drop(session, way);
+}
+
+static enum relay_result wait_more(struct flow *flow)
+{
+	struct accel *accel = flow->accel;
+
+	accel->wait_us = accel->wait_us ? accel->wait_us * 2 : WAIT_FIRST_US;
+	if (accel->wait_us > WAIT_LAST_US)
+		accel->wait_us = WAIT_LAST_US;
+	flow->wake_us = accel->wait_us;
+	return RELAY_AGAIN;
+}
+
+/* Has the target taken more since the last look? */
+static bool progressed(struct session *session, struct accel *accel, uint64_t written)
+{
+	uint64_t now = loop_now(session->worker->loop);
+
+	if (written != accel->written || !accel->progress_us) {
+		accel->written = written;
+		accel->progress_us = now;
+		accel->wait_us = 0;
+		return true;
+	}
+	return now - accel->progress_us < LAW_PATIENCE_US;
+}
+
+/* The source ended: is every byte of it in the target's send queue or beyond? */
+static enum relay_result finish(struct session *session, enum way way)
+{
+	struct flow *flow = flow_of(session, way);
+	bool dead = source_of(session, way)->flags & LEG_DEAD;
+	uint64_t received, written;
+
+	if (law_received(session, way, &received) || law_written(session, way, &written)) {
+		session->reason = "byte_count_unreadable";
+		return RELAY_ERROR;
+	}
+	if (written == received)
+		return RELAY_EOF;
+	/* A reset source may or may not have sent a FIN before; it ends in a RST anyway. */
+	if (dead && written + 1 == received)
+		return RELAY_EOF;
+	if (target_of(session, way)->flags & LEG_DEAD)
+		return RELAY_EOF;
+	if (written < received && progressed(session, flow->accel, written))
+		return wait_more(flow);
+
+	counter_add(&session->worker->relay->counters.bytes_missing, 1);
+	log_error("relay.bytes_missing listener=%s received=%llu written=%llu action=reset",
+		  session->listener->conf->name, (unsigned long long)received,
+		  (unsigned long long)written);
+	session->reason = "bytes_missing";
+	return RELAY_ERROR;
+}
+
+/* User mode, first part: everything redirected must be in the target before a byte of ours
+ * may follow it, and the target should have room for more than we hold. */
+static bool ready_to_move(struct session *session, enum way way)
+{
+	struct flow *flow = flow_of(session, way);
+	struct leg *target = target_of(session, way);
+	uint64_t written;
+
+	if (target->flags & LEG_DEAD)
+		return true;
+	kernel_refresh(session, way);
+	if (law_written(session, way, &written))
+		return true; /* the target's death will be told by its event */
+	if (written != flow->accel->written) {
+		flow->accel->written = written;
+		flow->accel->wait_us = 0;
+	}
+	if (written < flow_bytes(flow) - (flow->chunk ? flow->chunk->len - flow->chunk->at : 0))
+		return false;
+	return law_queued(target) <= RESUME_QUEUED;
+}
+
+static void to_kernel(struct session *session, enum way way)
+{
+	struct accel *accel = flow_of(session, way)->accel;
+
+	accel->kernel_mode = true;
+	accel->wait_us = 0;
+	leg_watch_input(session, source_of(session, way), false);
+}
+
+static void to_user(struct session *session, enum way way)
+{
+	struct accel *accel = flow_of(session, way)->accel;
+
+	accel->kernel_mode = false;
+	accel->waiting = true;
+	accel->wait_us = 0;
+	counter_add(&session->worker->relay->counters.handbacks, 1);
+}
+
+/* User mode, second part: move what the kernel kept for us, and give the direction back.
+ * EPOLLIN is not needed here: the swap fails only if more has arrived, and then there is
+ * something to read. */
+static enum relay_result move_kept(struct session *session, enum way way)
+{
+	struct flow *flow = flow_of(session, way);
+	enum relay_result result;
+
+	source_of(session, way)->flags |= LEG_READABLE;
+	result = copy_move(session, way);
+	if (result == RELAY_EOF)
+		return finish(session, way);
+	if (result == RELAY_ERROR || flow->chunk || flow->wake_us || flow->kernel_refused)
+		return result;
+	if (law_queued(target_of(session, way)) > RESUME_QUEUED) {
+		flow->accel->waiting = true;
+		return wait_more(flow);
+	}
+	if (kern_direction_resume(&flow->accel->dir, consumed(flow)))
+		to_kernel(session, way);
+	else
+		flow->wake_us = 1;
+	return RELAY_AGAIN;
+}
+
+enum relay_result kernel_move(struct session *session, enum way way)
+{
+	struct flow *flow = flow_of(session, way);
+	struct leg *source = source_of(session, way);
+	struct accel *accel = flow->accel;
+
+	if (accel->dir.shared->handback == UP_HANDBACK_BROKEN) {
+		session->reason = "trim_failed";
+		return RELAY_ERROR;
+	}
+	if (accel->kernel_mode) {
+		if (!kern_direction_user(&accel->dir)) {
+			kernel_refresh(session, way);
+			return source->flags & (LEG_HUP | LEG_DEAD) ? finish(session, way) :
+								      RELAY_AGAIN;
+		}
+		to_user(session, way);
+	}
+	if (accel->waiting) {
+		if (!ready_to_move(session, way))
+			return wait_more(flow);
+		accel->waiting = false;
+		accel->wait_us = 0;
+	}
+	return move_kept(session, way);
+}
+
+void kernel_on_event(void *context, const struct up_event *event)
+{
+	struct worker *worker = context;
+
+	/* The session may have ended since. */
+	if (kern_event_is_current(worker->relay->kern, event))
+		session_run((struct session *)(uintptr_t)event->token);
+}

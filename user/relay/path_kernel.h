@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Path `kernel`: the verdict program sends a direction's segments to the target without
+ * user space. This file decides who moves the bytes, and proves at the end that all did.
+ *
+ *   kernel mode    the program redirects; user space watches for the end only
+ *   user mode      the target had no room: what comes is kept for recv(), so TCP's own
+ *                  window holds the sender back. User space waits until what was redirected
+ *                  is written and the target has room, moves what is kept, and gives the
+ *                  direction back.
+ */
+#ifndef RELAY_PATH_KERNEL_H
+#define RELAY_PATH_KERNEL_H
+
+#include "relay/session.h"
+
+/* The header stage of `kernel_path = always`: the balancer's socket goes under the program
+ * right after accept(). 0 or -errno (then the connection goes on without). */
+int kernel_begin(struct session *session);
+
+/* header_len bytes were read off a socket that kernel_begin() took. */
+void kernel_header_consumed(struct session *session, uint32_t header_len);
+
+/* Give a flow to the kernel. 0, or -errno: flow->kernel_refused is set. */
+int kernel_promote(struct session *session, enum way way);
+
+/* Move what is ours to move; watch for the end. */
+enum relay_result kernel_move(struct session *session, enum way way);
+
+/* Forget a flow's kernel state, keeping its byte count. After close() of the source. */
+void kernel_free(struct session *session, enum way way);
+
+/* The program handed a direction back. Context is the worker. */
+void kernel_on_event(void *worker, const struct up_event *event);
+
+/* Take the byte count from the shared state, for whoever shows it. */
+void kernel_refresh(struct session *session, enum way way);
+
+/* Bound the memory of a bulk flow: what may wait in its source's receive buffer. */
+void bulk_bound_source(struct session *session, enum way way);
+
+#endif

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "relay/record.h"
+
+#include <sys/socket.h>
+
+#include "base/addr.h"
+#include "client/reason.h"
+#include "unproxy/proxy_types.h"
+
+static void put(struct worker *worker, const struct record *record, const uint8_t *tlvs)
+{
+	if (worker->relay->log)
+		client_log_put(worker->relay->log, worker->index, record, tlvs);
+}
+
+void record_own_address(const struct session *session, struct up_addr *ret)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+
+	if (getsockname(session->legs[FRONT].source.fd, (struct sockaddr *)&sa, &len) == 0)
+		addr_from_sockaddr(ret, (struct sockaddr *)&sa);
+}
+
+void record_refused_at_accept(struct listener *listener, const struct up_addr *peer,
+			      enum up_reason reason)
+{
+	struct worker *worker = listener->worker;
+	struct record record = {
+		.event = RECORD_REFUSED,
+		.start_us = loop_now(worker->loop) + worker->realtime_offset_us,
+		.client = *peer,
+		.balancer = *peer,
+		.listener = listener->conf->name,
+		.reason = up_reason_name(reason),
+		.hint = up_reason_hint(reason),
+	};
+
+	counter_add(&worker->relay->counters.refused, 1);
+	put(worker, &record, NULL);
+}
+
+/* What moved most of a flow's bytes. */
+static enum record_path main_path(const struct flow *flow)
+{
+	if (!flow_bytes(flow))
+		return RECORD_PATH_NONE;
+	if (flow->redirected >= flow->spliced && flow->redirected >= flow->copied)
+		return RECORD_PATH_KERNEL;
+	return flow->spliced >= flow->copied ? RECORD_PATH_SPLICE : RECORD_PATH_COPY;
+}
+
+static struct record describe(struct session *session, enum record_event event)
+{
+	struct worker *worker = session->worker;
+	struct record record = {
+		.event = event,
+		.start_us = session->accepted_us + worker->realtime_offset_us,
+		.header_us = session->header_us,
+		.connect_us = session->connect_us,
+		.duration_us = loop_now(worker->loop) - session->accepted_us,
+		.bytes_up = flow_bytes(&session->flows[UP]),
+		.bytes_down = flow_bytes(&session->flows[DOWN]),
+		.client = session->client,
+		.balancer = session->balancer,
+		.destination = session->destination,
+		.listener = session->listener->conf->name,
+		.backend_name = session->listener->conf->backend->name,
+		.reason = session->reason,
+		.header_len = session->header_len,
+		.stacked = session->stacked,
+		.version = session->version,
+		.command = session->command,
+		.path_up = main_path(&session->flows[UP]),
+		.path_down = main_path(&session->flows[DOWN]),
+		.tlv_len = session->tlv_len,
+	};
+
+	/* The header knew better; asked for only when there is a log to tell. */
+	if (record.destination.family == UP_FAMILY_NONE)
+		record_own_address(session, &record.destination);
+	if (session->server >= 0)
+		record.backend = *pool_addr(session->listener->pool, session->server);
+	return record;
+}
+
+void record_refused(struct session *session, enum up_reason reason, const char *hint)
+{
+	struct record record;
+
+	session->reset = true;
+	counter_add(&session->worker->relay->counters.refused, 1);
+	if (!session->worker->relay->log)
+		return;
+	session->reason = up_reason_name(reason);
+	record = describe(session, RECORD_REFUSED);
+	record.hint = hint;
+	put(session->worker, &record, session->tlvs);
+}
+
+static void put_event(struct session *session, enum record_event event)
+{
+	struct record record;
+
+	if (!session->worker->relay->log)
+		return;
+	record = describe(session, event);
+	put(session->worker, &record, session->tlvs);
+}
+
+void record_started(struct session *session)
+{
+	if (session->worker->relay->conf->log_start)
+		put_event(session, RECORD_START);
+}
+
+void record_probe(struct session *session)
+{
+	counter_add(&session->worker->relay->counters.probes, 1);
+	if (session->worker->relay->conf->log_probes)
+		put_event(session, RECORD_PROBE);
+}
+
+void record_ended(struct session *session)
+{
+	/* A balancer's own health check: LOCAL, and nothing said. */
+	if (session->version == 2 && session->command == UP_COMMAND_LOCAL &&
+	    !flow_bytes(&session->flows[UP])) {
+		record_probe(session);
+		return;
+	}
+	put_event(session, RECORD_END);
+}

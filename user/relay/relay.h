@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the workers share, and a worker. Everything here is written before the workers
+ * start, or is an atomic counter: no lock on the data path.
+ */
+#ifndef RELAY_RELAY_H
+#define RELAY_RELAY_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend/pool.h"
+#include "client/log.h"
+#include "conf/conf.h"
+#include "kern/kern.h"
+#include "loop/loop.h"
+
+struct limits;
+struct listener;
+
+/* Read at once in user space, by whichever path. */
+#define RELAY_BUFFER 65536
+
+/* What one accelerated pair may hold in the kernel. A target's send buffer takes what the
+ * verdict redirects (half of it, see has_room()); a source's receive buffer what waits for
+ * user space. In bytes as SO_SNDBUF and SO_RCVBUF take them; the kernel doubles both. */
+#define RELAY_TARGET_SNDBUF (2 << 20)
+#define RELAY_SOURCE_RCVBUF (512 << 10)
+
+/* Relaxed atomics, summed by whoever shows them. */
+struct relay_counters {
+	uint64_t accepted;
+	uint64_t refused;
+	uint64_t probes;
+	uint64_t closed;
+	uint64_t bytes_missing; /* pairs reset because the conservation law did not hold */
+	uint64_t handbacks;     /* directions that went from the kernel to user space */
+	uint64_t accept_pauses; /* times that accept stopped for lack of descriptors or memory */
+};
+
+struct relay {
+	const struct conf *conf;
+	struct kern *kern;      /* NULL: no kernel path on this host */
+	struct client_log *log; /* NULL: no client log */
+	struct pool **pools;    /* one per conf->backends, same order */
+	struct limits *limits;  /* connections per source and listener */
+	uint32_t max_connections;
+	uint32_t connections;   /* atomic: now */
+	uint32_t *listener_connections; /* atomic: now, one per conf->listeners */
+	struct relay_counters counters;
+	unsigned n_workers;
+	int done_fd;            /* eventfd: each worker adds one when it has stopped */
+};
+
+struct pipe_pool;
+
+struct worker {
+	struct relay *relay;
+	unsigned index;
+	struct loop *loop;
+	pthread_t thread;
+	struct listener *listeners;
+	size_t n_listeners;
+	struct loop_source commands; /* eventfd */
+	uint32_t wanted;             /* atomic: enum worker_command bits not yet seen */
+	struct loop_timer tick;      /* once a second: settle, show */
+	struct loop_timer accept_again;
+	uint64_t pause_logged_us;
+	bool accepting;
+	bool draining;
+	struct kern_ring *ring;
+	struct loop_source ring_source;
+	struct list sessions;        /* all */
+	struct list young;           /* not settled yet, oldest first */
+	struct list changed;         /* to be shown anew */
+	struct list accelerated;
+	uint32_t n_sessions;
+	struct pipe_pool *pipes;
+	uint64_t realtime_offset_us; /* CLOCK_REALTIME - CLOCK_MONOTONIC, taken each second */
+	uint8_t buffer[RELAY_BUFFER];
+};
+
+enum worker_command {
+	WORKER_DRAIN = 1, /* stop accepting; stop when the last session is over */
+	WORKER_STOP = 2,  /* reset what is left and stop */
+};
+
+/* Bind the listeners of one worker and prepare its loop; nothing is accepted yet.
+ * Returns 0 or -errno; *ret_which names the listener that failed, if one did. */
+int worker_new(struct relay *relay, unsigned index, struct worker **ret,
+	       const struct conf_bind **ret_which);
+int worker_start(struct worker *worker);
+/* From any thread. */
+void worker_command(struct worker *worker, enum worker_command command);
+void worker_join(struct worker *worker);
+/* Sessions are gone by then. NULL is allowed. */
+void worker_free(struct worker *worker);
+
+/* A connection ended: the last one lets a draining worker stop. */
+void worker_session_gone(struct worker *worker);
+
+static inline void counter_add(uint64_t *counter, uint64_t n)
+{
+	__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
+}
+
+#endif

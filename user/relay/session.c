@@ -1,0 +1,446 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The state table, and what moves a session through it. */
+#include "relay/session.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "base/cleanup.h"
+#include "base/socket.h"
+#include "client/reason.h"
+#include "obs/log.h"
+#include "relay/connect.h"
+#include "relay/header.h"
+#include "relay/limits.h"
+#include "relay/listener.h"
+#include "relay/path_copy.h"
+#include "relay/path_kernel.h"
+#include "relay/path_splice.h"
+#include "relay/record.h"
+#include "relay/show.h"
+
+/* Without EPOLLOUT: nearly every socket is writable nearly always, and each EPOLL_CTL_ADD
+ * would report it. It is asked for when a send() did not fit. */
+#define LEG_EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET)
+#define NEVER_US UINT64_MAX
+
+/* A reset source: so long may the kernel path take to deliver what came before. */
+#define RESET_GRACE_US 16000
+
+void leg_died(struct leg *leg, int err)
+{
+	if (leg->flags & LEG_DEAD)
+		return;
+	leg->flags |= LEG_DEAD;
+	leg->error = (int16_t)err;
+}
+
+const char *leg_death_reason(const struct leg *leg)
+{
+	bool front = leg->side == FRONT;
+
+	switch (leg->error) {
+	case ETIMEDOUT:
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+		return front ? "client_unreachable" : "server_unreachable";
+	default:
+		return front ? "client_reset" : "server_reset";
+	}
+}
+
+static struct session *session_of(struct leg *leg)
+{
+	return container_of(leg - leg->side, struct session, legs[0]);
+}
+
+static void on_leg_event(struct loop_source *source, uint32_t events)
+{
+	struct leg *leg = container_of(source, struct leg, source);
+	struct session *session = session_of(leg);
+
+	if (events & EPOLLIN)
+		leg->flags |= LEG_READABLE;
+	if (events & EPOLLOUT)
+		leg->flags |= LEG_WRITABLE;
+	if (events & EPOLLPRI)
+		leg->flags |= LEG_READABLE | LEG_DRAIN;
+	if (events & EPOLLERR)
+		leg_died(leg, -socket_error(leg->source.fd));
+	else if (events & (EPOLLRDHUP | EPOLLHUP))
+		leg->flags |= LEG_READABLE | LEG_HUP;
+	show_changed(session);
+	session_run(session);
+}
+
+static uint32_t events_of(const struct leg *leg)
+{
+	uint32_t events = LEG_EVENTS;
+
+	if (leg->flags & LEG_NO_INPUT)
+		events &= ~(uint32_t)EPOLLIN;
+	if (leg->flags & LEG_OUTPUT)
+		events |= EPOLLOUT;
+	return events;
+}
+
+void leg_watch_input(struct session *session, struct leg *leg, bool watch)
+{
+	bool watched = !(leg->flags & LEG_NO_INPUT);
+
+	if (watch == watched)
+		return;
+	leg->flags ^= LEG_NO_INPUT;
+	if (leg->source.fn)
+		(void)loop_modify(session->worker->loop, &leg->source, events_of(leg));
+}
+
+/* See that epoll will tell what is waited for. A socket is added as late as possible, after
+ * it has been read empty: so a short connection sees few events, and what came in between
+ * is reported at once. */
+static int watch_leg(struct session *session, struct leg *leg)
+{
+	bool blocked = !(leg->flags & (LEG_WRITABLE | LEG_OUTPUT));
+
+	if (leg->source.fd < 0)
+		return 0;
+	if (blocked)
+		leg->flags |= LEG_OUTPUT;
+	if (!leg->source.fn) {
+		leg->source.fn = on_leg_event;
+		return loop_add(session->worker->loop, &leg->source, events_of(leg));
+	}
+	return blocked ? loop_modify(session->worker->loop, &leg->source, events_of(leg)) : 0;
+}
+
+static void on_timer(struct loop_timer *timer);
+
+static void destroy(struct loop_deferred *deferred)
+{
+	free(container_of(deferred, struct session, deferred));
+}
+
+int session_new(struct listener *listener, int fd, const struct up_addr *peer, bool limited)
+{
+	struct worker *worker = listener->worker;
+	struct relay *relay = worker->relay;
+	struct session *session = calloc(1, sizeof(*session));
+	struct leg *front;
+
+	if (!session)
+		return -ENOMEM;
+	session->worker = worker;
+	session->listener = listener;
+	session->accepted_us = loop_now(worker->loop);
+	session->timer.fn = on_timer;
+	session->deferred.destroy = destroy;
+	session->client = session->balancer = *peer;
+	session->server = -1;
+	session->limited = limited;
+	session->plain = listener->conf->header == CONF_HEADER_OPTIONAL &&
+			 !trust_match(&listener->conf->trust, peer);
+	session->flows[UP].path = session->flows[DOWN].path = RECORD_PATH_COPY;
+	front = &session->legs[FRONT];
+	front->source.fd = fd;
+	front->side = FRONT;
+	front->flags = LEG_READABLE | LEG_WRITABLE;
+	session->legs[BACK].source.fd = -1;
+	session->legs[BACK].side = BACK;
+	if (loop_timer_arm(worker->loop, &session->timer,
+			   (uint64_t)listener->conf->header_timeout_ms * 1000)) {
+		free(session);
+		return -ENOMEM;
+	}
+	list_append(&worker->sessions, &session->all);
+	list_append(&worker->young, &session->turn);
+	list_init(&session->fast);
+	worker->n_sessions++;
+	__atomic_fetch_add(&relay->connections, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(listener->connections, 1, __ATOMIC_RELAXED);
+
+	if (relay->kern && listener->conf->kernel_path == CONF_KERNEL_ALWAYS)
+		session->flows[UP].kernel_refused = kernel_begin(session) != 0;
+	session_run(session); /* the header is often here already */
+	return 0;
+}
+
+static void free_flow(struct session *session, enum way way)
+{
+	struct flow *flow = flow_of(session, way);
+
+	kernel_free(session, way);
+	splice_free(session, way);
+	free(TAKE_PTR(flow->chunk));
+}
+
+static void close_leg(struct leg *leg, bool reset)
+{
+	leg->source.fn = NULL;
+	if (leg->source.fd < 0)
+		return;
+	if (reset)
+		socket_reset(leg->source.fd);
+	else
+		(void)close(leg->source.fd);
+	leg->source.fd = -1;
+}
+
+void session_close(struct session *session, bool reset)
+{
+	struct worker *worker = session->worker;
+	struct listener *listener = session->listener;
+
+	session->state = SESSION_CLOSED;
+	loop_timer_cancel(worker->loop, &session->timer);
+	close_leg(&session->legs[FRONT], reset);
+	close_leg(&session->legs[BACK], reset);
+	free_flow(session, UP);
+	free_flow(session, DOWN);
+	if (session->server >= 0)
+		pool_release(listener->pool, session->server);
+	if (session->limited)
+		limits_give(worker->relay->limits, listener->conf, &session->balancer);
+	show_gone(session);
+	list_remove(&session->all);
+	list_remove(&session->turn);
+	list_remove(&session->fast);
+	free(session->tried);
+	free(session->tlvs);
+	worker->n_sessions--;
+	__atomic_fetch_sub(&worker->relay->connections, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_sub(listener->connections, 1, __ATOMIC_RELAXED);
+	counter_add(&worker->relay->counters.closed, 1);
+	loop_defer(worker->loop, &session->deferred);
+	worker_session_gone(worker);
+}
+
+void session_abort(struct session *session, const char *reason)
+{
+	if (!session->reason)
+		session->reason = reason;
+	kernel_refresh(session, UP);
+	kernel_refresh(session, DOWN);
+	record_ended(session);
+	session_close(session, true);
+}
+
+/* A flow has moved a lot: give it to the path that does it best. */
+static enum relay_result promote(struct session *session, enum way way)
+{
+	const struct conf_listener *conf = session->listener->conf;
+	struct flow *flow = flow_of(session, way);
+	bool open = session->state == SESSION_RELAY &&
+		    !((session->legs[FRONT].flags | session->legs[BACK].flags) &
+		      (LEG_HUP | LEG_DEAD));
+
+	/* Only ESTABLISHED sockets can enter a sockhash. */
+	if (session->worker->relay->kern && conf->kernel_path != CONF_KERNEL_OFF && open &&
+	    !flow->kernel_refused && kernel_promote(session, way) == 0)
+		return kernel_move(session, way);
+	if (!conf->splice || flow->splice_refused)
+		return RELAY_AGAIN;
+	bulk_bound_source(session, way);
+	flow->path = RECORD_PATH_SPLICE;
+	return splice_move(session, way);
+}
+
+static enum relay_result flow_move(struct session *session, enum way way)
+{
+	struct flow *flow = flow_of(session, way);
+	enum relay_result result;
+
+	flow->wake_us = 0;
+	if (flow->accel)
+		return kernel_move(session, way);
+	if (flow->path == RECORD_PATH_SPLICE && !flow->splice_refused)
+		return splice_move(session, way);
+	result = copy_move(session, way);
+	if (result == RELAY_AGAIN && !flow->chunk &&
+	    flow->copied >= session->listener->conf->promote_bytes)
+		return promote(session, way);
+	return result;
+}
+
+/* `always`: the pair goes to the kernel as soon as there is one. */
+static void promote_pair(struct session *session)
+{
+	if (!session->worker->relay->kern ||
+	    session->listener->conf->kernel_path != CONF_KERNEL_ALWAYS)
+		return;
+	if (!session->flows[UP].kernel_refused)
+		(void)kernel_promote(session, UP);
+	if (!session->flows[DOWN].kernel_refused)
+		(void)kernel_promote(session, DOWN);
+}
+
+/* The source ended and its last byte is with the target: tell the target. */
+static void pass_end(struct session *session, enum way way)
+{
+	flow_of(session, way)->ended = true;
+	if (!session->reason)
+		session->reason = way == UP ? "client_fin" : "server_fin";
+	/* The second end is told by the close() that follows. */
+	if (!session->flows[way == UP ? DOWN : UP].ended)
+		(void)shutdown(target_of(session, way)->source.fd, SHUT_WR);
+}
+
+/* A reset leg has had its last chance to deliver what it sent before. */
+static bool is_over(const struct session *session, enum way way, enum relay_result result)
+{
+	const struct flow *flow = &session->flows[way];
+
+	return result == RELAY_EOF || !flow->accel || !flow->wake_us ||
+	       flow->wake_us > RESET_GRACE_US;
+}
+
+/* Move one flow. Returns false when the session ended by it. */
+static bool run_flow(struct session *session, enum way way)
+{
+	struct leg *source = source_of(session, way);
+	enum relay_result result;
+
+	if (flow_of(session, way)->ended && !(source->flags & LEG_DEAD))
+		return true;
+	result = flow_of(session, way)->ended ? RELAY_EOF : flow_move(session, way);
+	if (result == RELAY_ERROR) {
+		session_abort(session, "relay_error");
+		return false;
+	}
+	if (source->flags & LEG_DEAD && is_over(session, way, result)) {
+		session->reason = NULL;
+		session_abort(session, leg_death_reason(source));
+		return false;
+	}
+	if (result == RELAY_EOF)
+		pass_end(session, way);
+	return true;
+}
+
+/* Microseconds until the idle limit, from what has moved by whichever path; 0: reached. */
+static uint64_t idle_left_us(struct session *session)
+{
+	uint64_t idle_us = (uint64_t)session->listener->conf->idle_timeout_ms * 1000;
+	uint64_t now = loop_now(session->worker->loop);
+	uint64_t bytes, passed;
+
+	if (!idle_us)
+		return NEVER_US;
+	kernel_refresh(session, UP);
+	kernel_refresh(session, DOWN);
+	bytes = flow_bytes(&session->flows[UP]) + flow_bytes(&session->flows[DOWN]);
+	if (bytes != session->idle_bytes || !session->idle_since_us) {
+		session->idle_bytes = bytes;
+		session->idle_since_us = now;
+	}
+	passed = now - session->idle_since_us;
+	return passed < idle_us ? idle_us - passed : 0;
+}
+
+/* One timer serves both: what a flow asked for, and the idle limit. */
+static void set_timer(struct session *session)
+{
+	uint64_t wake_us = idle_left_us(session);
+
+	for (enum way way = UP; way <= DOWN; way++) {
+		const struct flow *flow = flow_of(session, way);
+
+		if (!flow->ended && flow->wake_us && flow->wake_us < wake_us)
+			wake_us = flow->wake_us;
+	}
+	if (wake_us == NEVER_US)
+		loop_timer_cancel(session->worker->loop, &session->timer);
+	else
+		(void)loop_timer_arm(session->worker->loop, &session->timer, wake_us);
+}
+
+static enum session_state relay_step(struct session *session)
+{
+	if (!run_flow(session, UP) || !run_flow(session, DOWN))
+		return SESSION_CLOSED;
+	if (session->flows[UP].ended && session->flows[DOWN].ended) {
+		record_ended(session);
+		return SESSION_CLOSED;
+	}
+	set_timer(session);
+	return session->flows[UP].ended || session->flows[DOWN].ended ? SESSION_HALF :
+									 session->state;
+}
+
+typedef enum session_state step_fn(struct session *session);
+
+static const struct {
+	const char *name;
+	step_fn *step;      /* returns the next state; never frees the session */
+	uint32_t may_go_to; /* bits */
+} states[] = {
+	[SESSION_HEADER] = { "header", header_step, 1U << SESSION_CONNECT | 1U << SESSION_CLOSED },
+	[SESSION_CONNECT] = { "connect", connect_step, 1U << SESSION_RELAY | 1U << SESSION_CLOSED },
+	[SESSION_RELAY] = { "relay", relay_step, 1U << SESSION_HALF | 1U << SESSION_CLOSED },
+	[SESSION_HALF] = { "half", relay_step, 1U << SESSION_CLOSED },
+	[SESSION_CLOSED] = { "closed", NULL, 0 },
+};
+_Static_assert(ARRAY_SIZE(states) == SESSION__MAX, "a state without a row");
+
+static void enter(struct session *session, enum session_state next)
+{
+	if (!(states[session->state].may_go_to & 1U << next))
+		log_error("session.bad_transition from=%s to=%s", states[session->state].name,
+			  states[next].name);
+	session->state = (uint8_t)next;
+	if (next == SESSION_CONNECT)
+		loop_timer_cancel(session->worker->loop, &session->timer);
+	if (next == SESSION_RELAY)
+		promote_pair(session);
+}
+
+void session_run(struct session *session)
+{
+	while (session->state != SESSION_CLOSED) {
+		enum session_state next = states[session->state].step(session);
+
+		if (next == session->state)
+			break;
+		enter(session, next);
+		if (next == SESSION_CLOSED)
+			session_close(session, session->reset);
+	}
+	if (session->state != SESSION_CLOSED && (watch_leg(session, &session->legs[FRONT]) ||
+						 watch_leg(session, &session->legs[BACK])))
+		session_abort(session, up_reason_name(UP_REASON_NO_RESOURCES));
+}
+
+static void on_timer(struct loop_timer *timer)
+{
+	struct session *session = container_of(timer, struct session, timer);
+
+	switch (session->state) {
+	case SESSION_HEADER:
+		header_timeout(session);
+		break;
+	case SESSION_CONNECT:
+		connect_timeout(session);
+		break;
+	default:
+		if (!idle_left_us(session))
+			session_abort(session, "idle_timeout");
+		else
+			session_run(session);
+	}
+}
+
+void session_settle(struct session *session)
+{
+	const struct conf_listener *conf = session->listener->conf;
+	int fd = session->legs[BACK].source.fd;
+
+	session->settled = true;
+	if (fd < 0)
+		return;
+	(void)socket_set_keepalive(fd, conf->keepalive_s);
+	if (conf->user_timeout_ms)
+		(void)socket_set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)conf->user_timeout_ms);
+}

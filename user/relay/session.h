@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A relayed connection: two legs, two flows, one state.
+ *
+ *   HEADER -> CONNECT -> RELAY -> HALF -> CLOSED
+ *
+ * Ownership: a session belongs to its worker and is freed by the loop after it reached
+ * CLOSED. It is kept small (userland memory of an idle connection): buffers, pipes and
+ * kernel directions hang off it only while they are in use.
+ */
+#ifndef RELAY_SESSION_H
+#define RELAY_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "client/record.h"
+#include "kern/kern.h"
+#include "loop/loop.h"
+#include "relay/relay.h"
+
+enum session_state {
+	SESSION_HEADER,  /* waiting for the whole PROXY header */
+	SESSION_CONNECT, /* waiting for a server */
+	SESSION_RELAY,   /* both flows open */
+	SESSION_HALF,    /* one flow ended and was passed on */
+	SESSION_CLOSED,
+	SESSION__MAX,
+};
+
+enum side { FRONT, BACK };   /* the balancer's leg, the server's leg */
+enum way { UP, DOWN };       /* FRONT -> BACK, BACK -> FRONT; a flow's source is legs[way] */
+
+enum leg_flags {
+	LEG_READABLE = 1, /* an edge said so and recv() has not said EAGAIN since */
+	LEG_WRITABLE = 2,
+	LEG_HUP = 4,      /* the peer will send no more */
+	LEG_DEAD = 8,     /* reset or timed out; what it sent before may still be read */
+	LEG_DRAIN = 16,   /* a short read does not mean empty: urgent data, or a verdict socket */
+	LEG_NO_INPUT = 32, /* EPOLLIN is not watched: the kernel moves its bytes */
+	LEG_OUTPUT = 64,   /* EPOLLOUT is watched: a send() did not fit once */
+};
+
+struct leg {
+	struct loop_source source;
+	uint8_t flags;
+	uint8_t side;
+	int16_t error; /* errno of a dead leg */
+};
+
+/* Bytes read but not yet sent. */
+struct chunk {
+	uint32_t at, len; /* data[at..len) is left */
+	uint32_t size;
+	uint8_t data[];
+};
+
+struct splice_pipe;
+struct accel;
+
+struct flow {
+	struct chunk *chunk;
+	struct splice_pipe *pipe; /* splice path, only while it holds bytes */
+	struct accel *accel;      /* kernel path, from promotion to the end */
+	uint64_t copied;          /* bytes taken from the source by recv(); without header */
+	uint64_t spliced;
+	uint64_t redirected;      /* by the kernel; final once accel is gone */
+	uint32_t wake_us;         /* look again after so long; 0: an event will come */
+	uint8_t path;             /* enum record_path: what moves the next bytes */
+	bool ended;               /* the source ended and every byte was passed on */
+	bool kernel_refused;
+	bool splice_refused;
+};
+
+struct session {
+	struct loop_deferred deferred;
+	struct list all;     /* worker->sessions */
+	struct list turn;    /* worker->young, ->changed, or none */
+	struct list fast;    /* worker->accelerated, or none */
+	struct loop_timer timer;
+	struct worker *worker;
+	struct listener *listener;
+	struct leg legs[2];
+	struct flow flows[2];
+	uint64_t accepted_us; /* CLOCK_MONOTONIC */
+	uint32_t header_us, connect_us;
+	uint64_t shown_cookie; /* key in the `connections` map; 0: not shown */
+	uint64_t idle_bytes;    /* total at the last look of the idle timer */
+	uint64_t idle_since_us; /* when it last grew */
+	uint8_t *tlvs;
+	struct pool_tried *tried; /* only while connecting */
+	struct up_addr client, balancer, destination;
+	uint32_t header_len;
+	uint32_t written_header; /* bytes of the header we wrote to the backend */
+	uint16_t tlv_len;
+	int16_t server;          /* index in the pool, -1: none */
+	uint8_t state;
+	uint8_t version, command;
+	bool limited;   /* counted in the listener's per-source limit */
+	bool plain;     /* no header to come: a client of a listener of both kinds */
+	bool reset;     /* refused: the balancer is told with a RST */
+	bool settled;
+	bool stacked;
+	const char *reason; /* static string; set once, at the end */
+};
+
+static inline struct flow *flow_of(struct session *session, enum way way)
+{
+	return &session->flows[way];
+}
+
+static inline struct leg *source_of(struct session *session, enum way way)
+{
+	return &session->legs[way == UP ? FRONT : BACK];
+}
+
+static inline struct leg *target_of(struct session *session, enum way way)
+{
+	return &session->legs[way == UP ? BACK : FRONT];
+}
+
+static inline uint64_t flow_bytes(const struct flow *flow)
+{
+	return flow->copied + flow->spliced + flow->redirected;
+}
+
+/* What the connection came to, as a step of a path tells. */
+enum relay_result {
+	RELAY_AGAIN, /* nothing more to do until an event or wake_us */
+	RELAY_EOF,   /* source ended, every byte passed on */
+	RELAY_ERROR, /* certainty ended: session->reason is set, reset both sides */
+};
+
+/* Take over a freshly accepted socket. limited: it counts for the per-source limit.
+ * 0, or -errno: the caller still owns fd. */
+int session_new(struct listener *listener, int fd, const struct up_addr *peer, bool limited);
+
+/* Run the state table until nothing moves. */
+void session_run(struct session *session);
+
+/* Leave at once. reset: RST on both legs. What is to be recorded has been. */
+void session_close(struct session *session, bool reset);
+
+/* End a relayed connection with RST on both legs; reason is a static string. */
+void session_abort(struct session *session, const char *reason);
+
+/* For each second: set what only longer-lived connections need. */
+void session_settle(struct session *session);
+
+/* Watch or stop watching EPOLLIN of a leg. */
+void leg_watch_input(struct session *session, struct leg *leg, bool watch);
+
+/* Mark a leg as broken by errno err. */
+void leg_died(struct leg *leg, int err);
+
+/* "client_reset", "backend_timeout", ... of a dead leg. */
+const char *leg_death_reason(const struct leg *leg);
+
+#endif

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* A worker: one thread, one loop, its own listening sockets (SO_REUSEPORT). */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "obs/log.h"
+#include "relay/listener.h"
+#include "relay/path_kernel.h"
+#include "relay/path_splice.h"
+#include "relay/relay.h"
+#include "relay/session.h"
+#include "relay/show.h"
+
+#define TICK_US 1000000
+
+static void stop_when_empty(struct worker *worker)
+{
+	if (worker->draining && !worker->n_sessions)
+		loop_stop(worker->loop);
+}
+
+void worker_session_gone(struct worker *worker)
+{
+	stop_when_empty(worker);
+}
+
+static void drain(struct worker *worker)
+{
+	if (worker->draining)
+		return;
+	for (size_t i = 0; i < worker->n_listeners; i++)
+		listener_close(&worker->listeners[i]);
+	loop_timer_cancel(worker->loop, &worker->accept_again);
+	worker->accepting = false;
+	worker->draining = true;
+	stop_when_empty(worker);
+}
+
+static void stop(struct worker *worker)
+{
+	drain(worker);
+	while (!list_empty(&worker->sessions)) {
+		struct session *session = container_of(worker->sessions.next, struct session, all);
+
+		session_abort(session, "shutdown");
+	}
+}
+
+static void on_command(struct loop_source *source, uint32_t events)
+{
+	struct worker *worker = container_of(source, struct worker, commands);
+	uint32_t wanted = __atomic_exchange_n(&worker->wanted, 0, __ATOMIC_ACQ_REL);
+	uint64_t count;
+
+	(void)events;
+	(void)!read(source->fd, &count, sizeof(count));
+	if (wanted & WORKER_DRAIN)
+		drain(worker);
+	if (wanted & WORKER_STOP)
+		stop(worker);
+}
+
+void worker_command(struct worker *worker, enum worker_command command)
+{
+	uint64_t one = 1;
+
+	__atomic_fetch_or(&worker->wanted, command, __ATOMIC_ACQ_REL);
+	(void)!write(worker->commands.fd, &one, sizeof(one));
+}
+
+static void on_ring(struct loop_source *source, uint32_t events)
+{
+	(void)events;
+	kern_ring_consume(container_of(source, struct worker, ring_source)->ring);
+}
+
+static void on_accept_again(struct loop_timer *timer)
+{
+	struct worker *worker = container_of(timer, struct worker, accept_again);
+
+	worker->accepting = true;
+	for (size_t i = 0; i < worker->n_listeners; i++)
+		(void)listener_resume(&worker->listeners[i]);
+}
+
+static void on_tick(struct loop_timer *timer)
+{
+	struct worker *worker = container_of(timer, struct worker, tick);
+
+	worker->realtime_offset_us = clock_us(CLOCK_REALTIME) - clock_us(CLOCK_MONOTONIC);
+	show_tick(worker);
+	(void)loop_timer_arm(worker->loop, &worker->tick, TICK_US);
+}
+
+static int open_ring(struct worker *worker)
+{
+	struct kern *kern = worker->relay->kern;
+	int err;
+
+	if (!kern)
+		return 0;
+	err = kern_ring_open(kern, worker->index, kernel_on_event, worker, &worker->ring);
+	if (err)
+		return err;
+	worker->ring_source =
+		(struct loop_source){ .fn = on_ring, .fd = kern_ring_fd(worker->ring) };
+	return loop_add(worker->loop, &worker->ring_source, EPOLLIN);
+}
+
+static int open_commands(struct worker *worker)
+{
+	worker->commands.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (worker->commands.fd < 0)
+		return -errno;
+	worker->commands.fn = on_command;
+	return loop_add(worker->loop, &worker->commands, EPOLLIN);
+}
+
+static size_t count_ports(const struct conf *conf)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < conf->n_listeners; i++) {
+		for (size_t b = 0; b < conf->listeners[i].n_binds; b++) {
+			const struct conf_bind *bind = &conf->listeners[i].binds[b];
+
+			n += (size_t)(bind->last_port - bind->addr.port) + 1;
+		}
+	}
+	return n;
+}
+
+static int open_bind(struct worker *worker, const struct conf_listener *conf,
+		     const struct conf_bind *bind, uint32_t *connections)
+{
+	struct relay *relay = worker->relay;
+
+	for (uint32_t port = bind->addr.port; port <= bind->last_port; port++) {
+		struct listener *listener = &worker->listeners[worker->n_listeners];
+		struct up_addr addr = bind->addr;
+		int err;
+
+		addr.port = (uint16_t)port;
+		*listener = (struct listener){
+			.source.fd = -1,
+			.worker = worker,
+			.conf = conf,
+			.pool = relay->pools[conf->backend - relay->conf->backends],
+			.connections = connections,
+		};
+		err = listener_open(listener, &addr);
+		if (err)
+			return err;
+		worker->n_listeners++;
+	}
+	return 0;
+}
+
+static int open_listeners(struct worker *worker, const struct conf_bind **ret_which)
+{
+	const struct conf *conf = worker->relay->conf;
+
+	worker->listeners = calloc(count_ports(conf), sizeof(*worker->listeners));
+	if (!worker->listeners)
+		return -ENOMEM;
+	for (size_t i = 0; i < conf->n_listeners; i++) {
+		const struct conf_listener *listener = &conf->listeners[i];
+
+		for (size_t b = 0; b < listener->n_binds; b++) {
+			int err = open_bind(worker, listener, &listener->binds[b],
+					    &worker->relay->listener_connections[i]);
+
+			if (err) {
+				*ret_which = &listener->binds[b];
+				return err;
+			}
+		}
+	}
+	return 0;
+}
+
+int worker_new(struct relay *relay, unsigned index, struct worker **ret,
+	       const struct conf_bind **ret_which)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+	int err;
+
+	if (!worker)
+		return -ENOMEM;
+	worker->relay = relay;
+	worker->index = index;
+	worker->commands.fd = -1;
+	worker->tick.fn = on_tick;
+	worker->accept_again.fn = on_accept_again;
+	list_init(&worker->sessions);
+	list_init(&worker->young);
+	list_init(&worker->changed);
+	list_init(&worker->accelerated);
+	worker->pipes = pipe_pool_new();
+	err = worker->pipes ? loop_new(&worker->loop) : -ENOMEM;
+	if (!err)
+		err = open_commands(worker);
+	if (!err)
+		err = open_ring(worker);
+	if (!err)
+		err = open_listeners(worker, ret_which);
+	if (err) {
+		worker_free(worker);
+		return err;
+	}
+	*ret = worker;
+	return 0;
+}
+
+static void *run(void *arg)
+{
+	struct worker *worker = arg;
+	uint64_t one = 1;
+	char name[16];
+	int err;
+
+	snprintf(name, sizeof(name), "relay-%u", worker->index);
+	(void)pthread_setname_np(pthread_self(), name);
+	on_tick(&worker->tick);
+	on_accept_again(&worker->accept_again);
+	err = loop_run(worker->loop);
+	if (err)
+		log_error("worker.failed worker=%u errno=%d", worker->index, -err);
+	(void)!write(worker->relay->done_fd, &one, sizeof(one));
+	return NULL;
+}
+
+int worker_start(struct worker *worker)
+{
+	return -pthread_create(&worker->thread, NULL, run, worker);
+}
+
+void worker_join(struct worker *worker)
+{
+	(void)pthread_join(worker->thread, NULL);
+}
+
+void worker_free(struct worker *worker)
+{
+	if (!worker)
+		return;
+	for (size_t i = 0; i < worker->n_listeners; i++) {
+		if (worker->listeners[i].source.fd >= 0)
+			(void)close(worker->listeners[i].source.fd);
+	}
+	free(worker->listeners);
+	loop_free(worker->loop);
+	kern_ring_close(worker->ring);
+	pipe_pool_free(worker->pipes);
+	if (worker->commands.fd >= 0)
+		(void)close(worker->commands.fd);
+	free(worker);
+}

@@ -114,26 +114,21 @@ static ssize_t server_read(struct bench *bench)
 	return got;
 }
 
-/* In user mode: move what the program passed up, then give the direction back. */
+/* In user mode: move one buffer of what the program passed up; when there is no more, give
+ * the direction back. The server is empty by then, so send() takes it whole. */
 static int move_kept(struct bench *bench)
 {
-	for (;;) {
-		ssize_t got = recv(bench->front, bench->buffer, sizeof(bench->buffer),
-				   MSG_DONTWAIT);
+	ssize_t got = recv(bench->front, bench->buffer, sizeof(bench->buffer), MSG_DONTWAIT);
 
-		if (got < 0 && errno == EAGAIN)
-			break;
-		if (got <= 0)
-			return -EIO;
-		for (ssize_t at = 0, n; at < got; at += n) {
-			n = send(bench->back, bench->buffer + at, (size_t)(got - at),
-				 MSG_DONTWAIT | MSG_NOSIGNAL);
-			if (n < 0)
-				return -errno;
-		}
-		bench->kept += (uint64_t)got;
+	if (got < 0 && errno == EAGAIN) {
+		(void)kern_direction_resume(&bench->dir, bench->kept);
+		return 0;
 	}
-	(void)kern_direction_resume(&bench->dir, bench->kept);
+	if (got <= 0)
+		return -EIO;
+	if (send(bench->back, bench->buffer, (size_t)got, MSG_DONTWAIT | MSG_NOSIGNAL) != got)
+		return -errno;
+	bench->kept += (uint64_t)got;
 	return 0;
 }
 
@@ -147,16 +142,15 @@ static int catch_up(struct bench *bench)
 			continue;
 		if (got != -EAGAIN)
 			return got ? (int)got : -EPIPE;
-		/* The redirected part is out: what was kept may follow. */
 		if (kern_direction_user(&bench->dir) &&
 		    bench->received == kern_direction_redirected(&bench->dir) + bench->kept) {
-			int err = move_kept(bench);
+			int err = move_kept(bench); /* the redirected part is out */
 
 			if (err)
 				return err;
-		}
-		if (wait_for(bench->server, POLLIN))
+		} else if (wait_for(bench->server, POLLIN)) {
 			return -ETIMEDOUT;
+		}
 	}
 	return 0;
 }
@@ -175,10 +169,10 @@ static int step_early_data(struct bench *bench)
 	if (!err)
 		err = kern_direction_start(bench->kern, &bench->dir, bench->front);
 	if (!err)
-		err = move_kept(bench);
-	if (!err && kern_direction_user(&bench->dir))
-		err = -EBUSY; /* nothing else was sent: the swap cannot fail */
-	return err ? err : catch_up(bench);
+		err = catch_up(bench);
+	if (!err)
+		err = move_kept(bench); /* nothing is left: the kernel takes over */
+	return !err && kern_direction_user(&bench->dir) ? -EBUSY : err;
 }
 
 static int step_redirect(struct bench *bench)
@@ -206,8 +200,6 @@ static int step_end(struct bench *bench)
 	if (wait_for(bench->front, POLLRDHUP))
 		return -ETIMEDOUT;
 	/* The bare FIN must not have harmed the target. */
-	if (kern_direction_user(&bench->dir) && move_kept(bench) != -EIO)
-		return -EIO;
 	(void)shutdown(bench->back, SHUT_WR);
 	if (wait_for(bench->server, POLLIN))
 		return -ETIMEDOUT;

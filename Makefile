@@ -68,7 +68,7 @@ MAKEFLAGS += -r
 # ---- flags ------------------------------------------------------------------------
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
-	-Wunused -Wwrite-strings -Wpointer-arith -Wundef -Wvla -Wformat=2 -Wimplicit-fallthrough \
+	-Wunused -Wwrite-strings -Wpointer-arith -Wundef -Wvla -Wformat-security -Wimplicit-fallthrough \
 	-Wno-unused-parameter -Wno-missing-field-initializers
 WERR := $(if $(filter 1,$(WERROR)),-Werror)
 HARDEN := $(if $(SAN),,-D_FORTIFY_SOURCE=2 -fstack-protector-strong)

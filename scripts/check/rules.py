@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 SKIP_DIRS = {"build", "node_modules", "__pycache__", ".git", ".pytest_cache", "corpus", "vectors"}
+GENERATED = {"compile_commands.json"}
 SOURCE = {".c", ".h", ".py", ".sh", ".js", ".mjs"}
 
 # base <- {loop, obs, conf} <- {kern, client, backend} <- {relay, inline, ctl} <- daemon <- cmd <- main
@@ -36,7 +37,7 @@ PARAMETERS_MAX = 5
 def files(root, *suffixes):
     for path in sorted(root.rglob("*")):
         inside = path.relative_to(root)
-        if path.is_file() and not path.is_symlink() and not SKIP_DIRS & set(inside.parts):
+        if path.is_file() and not path.is_symlink() and path.name not in GENERATED and not SKIP_DIRS & set(inside.parts):
             if not suffixes or path.suffix in suffixes:
                 yield inside.as_posix(), path
 

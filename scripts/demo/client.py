@@ -25,18 +25,18 @@ async def main(url, ca):
     except (websockets.InvalidHandshake, websockets.InvalidMessage, OSError) as error:
         print(json.dumps({"refused": str(error) or type(error).__name__}), flush=True)
         return
-    async with socket:
-        text = ["hello", "wörld", "x" * 1000]
-        blob = os.urandom(1 << 20)
-        talk = [await socket.recv() == "welcome"] + [await step(socket, message) for message in text]
-        await socket.send(blob)
-        same = hashlib.sha256(await socket.recv()).digest() == hashlib.sha256(blob).digest()
-        address, port = socket.local_address[:2]
-        print(json.dumps({"talk": all(talk), "blob": same, "address": address, "port": port}), flush=True)
+    text = ["hello", "wörld", "x" * 1000]
+    blob = os.urandom(1 << 20)
+    talk = [await socket.recv() == "welcome"] + [await step(socket, message) for message in text]
+    await socket.send(blob)
+    same = hashlib.sha256(await socket.recv()).digest() == hashlib.sha256(blob).digest()
+    address, port = socket.local_address[:2]
+    print(json.dumps({"talk": all(talk), "blob": same, "address": address, "port": port}), flush=True)
 
-        loop = asyncio.get_running_loop()
-        while await loop.run_in_executor(None, sys.stdin.readline):
-            print(json.dumps({"alive": await step(socket, "still there?")}), flush=True)
+    loop = asyncio.get_running_loop()
+    while await loop.run_in_executor(None, sys.stdin.readline):
+        print(json.dumps({"alive": await step(socket, "still there?")}), flush=True)
+    await socket.close()
     print(json.dumps({"closed": socket.close_code}), flush=True)
 
 

@@ -153,7 +153,7 @@ const char *value_nearest(const char *word, const char *const *known, size_t n_k
 		return NULL;
 	for (size_t i = 0; i < n_known; i++) {
 		size_t known_len = strlen(known[i]);
-		size_t d = distance(word, known[i]);
+		size_t d = known_len <= NEAREST_WORD_MAX ? distance(word, known[i]) : known_len;
 		bool part = len >= 4 && known_len >= 4 &&
 			    (strstr(known[i], word) || strstr(word, known[i]));
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 # The rules as code, one line a check. Goes on after one that failed; what it found stands below its line.
-# Usage: check.sh [CHECK...]      names: rules rule_tests format headers headers_bpf cppcheck tidy shell python werror
+# Usage: check.sh [CHECK...]      names: rules rule_tests format headers headers_bpf cppcheck tidy shell python werror docs
 set -u
 cd "$(dirname "$0")/.." || exit 1
 PATH=$PATH:/usr/sbin:/sbin
@@ -105,6 +105,14 @@ for path in sys.argv[1:]:
 PY
 }
 
+# What the docs show is what the program says.
+check_docs() {
+	local status=0
+	"$build/unproxy" check -c examples/unproxy.conf || status=1
+	"$build/unproxy" check --reference | diff -u docs/configuration.md - || status=1
+	return $status
+}
+
 # Everything that ships compiles without a warning, the programs included.
 check_werror() { make -s WERROR=1 all; }
 
@@ -122,6 +130,7 @@ run() {
 
 all=(
 	"werror:all that ships compiles without a warning"
+	"docs:the example is valid, the reference is the program's own"
 	"rules:licences, direction of includes, sizes, words"
 	"rule_tests:each rule refuses the small bad tree written for it"
 	"format:clang-format"

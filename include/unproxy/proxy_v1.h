@@ -134,7 +134,7 @@ static inline enum up_reason up_v1_first_dot(struct up_parser *parser)
 	} else {
 		return UP_REASON_V1_IPV6;
 	}
-	if (hundreds > 9 || tens > 9 || ones > 9)
+	if (tens > 9 || ones > 9) /* too many hundreds are beyond 255 anyhow */
 		return UP_REASON_V1_IPV6;
 	if ((parser->digits == 3 && !hundreds) || (parser->digits == 2 && !tens))
 		return UP_REASON_V1_IPV6;

@@ -315,6 +315,8 @@ static void reasons_by_name(void **state)
 		{ "PROXY TCP4 1.2.3.4\t", UP_REASON_V1_SEPARATOR, 18 },
 		{ "PROXY TCP4 1.2.3.4\r", UP_REASON_V1_LINE_END, 18 },
 		{ "PROXY TCP4 1.2.3.256", UP_REASON_V1_IPV4, 19 },
+		{ "PROXY TCP4 1.2.3.4.", UP_REASON_V1_IPV4, 18 },
+		{ "PROXY TCP6 1:2.", UP_REASON_V1_IPV6, 14 },
 		{ "PROXY TCP4 2:", UP_REASON_V1_FAMILY, 12 },
 		{ "PROXY TCP6 2.", UP_REASON_V1_FAMILY, 12 },
 		{ "PROXY TCP6 fe80::1%", UP_REASON_V1_IPV6, 18 },
@@ -395,6 +397,28 @@ static void v2_local_block_is_free(void **state)
 	assert_int_equal(header.tlv_len, 0);
 }
 
+/* Of two checksums the first counts, and only its own bytes are taken as zero. */
+static void v2_first_checksum_counts(void **state)
+{
+	char block[12 + 7 + 7] = "\300\0\2\7\300\0\2\10\0\1\0\2"
+				 "\3\0\4\0\0\0\0\3\0\4abcd";
+	uint8_t head[16] = UP_V2_SIGNATURE "\x21\x11\0";
+	struct up_header header;
+	uint32_t crc = UP_CRC32C_INIT;
+
+	head[15] = sizeof(block);
+	for (size_t i = 0; i < sizeof(head); i++)
+		crc = up_crc32c_byte(crc, head[i]);
+	for (size_t i = 0; i < sizeof(block); i++)
+		crc = up_crc32c_byte(crc, (uint8_t)block[i]);
+	for (int i = 0; i < 4; i++)
+		block[15 + i] = (char)(~crc >> (24 - 8 * i));
+	assert_int_equal(parse_v2(0x21, 0x11, block, sizeof(block), &header), UP_HEADER_COMPLETE);
+	block[25] ^= 1;
+	assert_int_equal(parse_v2(0x21, 0x11, block, sizeof(block), &header), UP_HEADER_INVALID);
+	assert_int_equal(header.error_at, 31);
+}
+
 static void v2_ssl_inner_tlvs(void **state)
 {
 	static const struct {
@@ -466,6 +490,7 @@ int main(void)
 		cmocka_unit_test(v1_ipv4_in_tcp6_by_switch),
 		cmocka_unit_test(v1_unknown_ignores_a_lone_cr),
 		cmocka_unit_test(v2_local_block_is_free),
+		cmocka_unit_test(v2_first_checksum_counts),
 		cmocka_unit_test(v2_ssl_inner_tlvs),
 		cmocka_unit_test(stacked_headers_are_seen),
 	};

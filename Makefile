@@ -76,6 +76,8 @@ SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=undefined -fno-o
 
 CPPFLAGS := -D_GNU_SOURCE -Iinclude -Iuser -I$(GEN)
 CFLAGS := -std=gnu11 -O2 -g -fno-strict-aliasing $(WARN) $(WERR) $(HARDEN) $(SANFLAGS)
+# argv of a subcommand under test is made of literals.
+TEST_CFLAGS = $(CFLAGS) -Wno-write-strings
 LDFLAGS := $(SANFLAGS) -Wl,--as-needed -Wl,-z,relro,-z,now
 LDLIBS := -lbpf -lelf -lz -linih -ljansson -lcap-ng -lpthread
 
@@ -253,13 +255,13 @@ own_ldflags = $$(sed -n 's,^/\* LDFLAGS: \(.*\) \*/$$,\1,p' $<)
 $(OUT)/unit/%: tests/unit/%.c $(LIB) $(OUT)/flags
 	$(say) TEST $<
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) -MMD -MP -MF $@.d $< $(LDFLAGS) $(own_ldflags) $(LIB) \
+	$(Q)$(CC) $(CPPFLAGS) -Itests/unit $(TEST_CFLAGS) -MMD -MP -MF $@.d $< $(LDFLAGS) $(own_ldflags) $(LIB) \
 		$(LDLIBS) -lcmocka -o $@
 
 $(OUT)/bpf-test/%: tests/bpf/%.c $(BPF_TEST_SHARED) $(LIB) $(OUT)/flags | $(SKELETONS) $(TEST_SKELETONS)
 	$(say) TEST $<
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) -Itests/bpf $(CFLAGS) -MMD -MP -MF $@.d $< $(BPF_TEST_SHARED) $(LDFLAGS) $(LIB) \
+	$(Q)$(CC) $(CPPFLAGS) -Itests/bpf $(TEST_CFLAGS) -MMD -MP -MF $@.d $< $(BPF_TEST_SHARED) $(LDFLAGS) $(LIB) \
 		$(LDLIBS) -lcmocka -o $@
 
 $(OUT)/%_fuzz: tests/fuzz/%_fuzz.c $(LIB) $(OUT)/flags

@@ -20,6 +20,7 @@
 #   make test-bpf  root: loaded programs over real sockets
 #   make test-e2e  root: the whole in network namespaces (ONLY=word: pytest -k word)
 #   make fuzz      each fuzzer for FUZZ_SECONDS=60
+#   make test-diff the parser against an independent one, on generated headers
 #   make bench     side by side with HAProxy, nginx and go-mmproxy
 #
 # Variables: V=1 shows commands; SAN=address,undefined builds with sanitisers into
@@ -114,7 +115,7 @@ FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=$(OUT)/%)
 
 # ---- entry points -----------------------------------------------------------------
 
-.PHONY: all help setup check fmt test test-unit test-bpf test-e2e fuzz bench demo install uninstall clean \
+.PHONY: all help setup check fmt test test-unit test-bpf test-e2e test-diff fuzz bench demo install uninstall clean \
 	build-unit build-bpf-test build-fuzz tools FORCE
 
 all: $(LIB) $(PROGRAM) $(if $(filter release,$(VARIANT)),$(if $(PROGRAM),$(BUILD)/unproxy)) tools
@@ -145,6 +146,9 @@ test-bpf: all build-bpf-test
 
 test-e2e: all
 	$(Q)scripts/run-e2e.sh $(if $(ONLY),-k '$(ONLY)')
+
+test-diff:
+	$(Q)tests/fuzz/differential/run.sh
 
 fuzz:
 	$(Q)$(MAKE) VARIANT=fuzz CC=$(CLANG) SAN=fuzzer-no-link,address,undefined build-fuzz

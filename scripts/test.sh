@@ -31,6 +31,7 @@ scripts/setup.sh || { echo "0 passed, 1 failed"; exit 1; }
 ring check "style, lint, rules as code" make check
 ring unit "no root needed, ASan and UBSan on" make -j"$(nproc)" test-unit
 ring fuzz "$FUZZ_SECONDS s for each fuzzer, ASan and UBSan on" make -j"$(nproc)" fuzz
+ring differential "the parser against an independent one" make test-diff
 if [ "$(id -u)" -eq 0 ]; then
 	ring bpf "loaded programs over real sockets" make -j"$(nproc)" test-bpf
 	ring e2e "real balancers, servers and clients in network namespaces" make -j"$(nproc)" test-e2e
@@ -42,10 +43,10 @@ fi
 
 headline "summary after $((SECONDS / 60)) min $((SECONDS % 60)) s"
 total=(0 0 0)
-for name in check unit fuzz bpf e2e root; do
+for name in check unit fuzz differential bpf e2e root; do
 	[ -e "$build/results/$name" ] || continue
 	read -r passed failed skipped <"$build/results/$name"
-	printf '  %-6s %5d passed %3d failed %3d skipped\n' "$name" "$passed" "$failed" "$skipped"
+	printf '  %-12s %5d passed %3d failed %3d skipped\n' "$name" "$passed" "$failed" "$skipped"
 	total=($((total[0] + passed)) $((total[1] + failed)) $((total[2] + skipped)))
 done
 [ "${total[1]}" -eq 0 ] || status=1

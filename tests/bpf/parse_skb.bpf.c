@@ -9,8 +9,7 @@
 #include "header.bpf.h"
 #include "parse_skb.h"
 
-char LICENSE[] SEC("license")
-= "Dual BSD/GPL";
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKHASH);

@@ -160,7 +160,7 @@ demo:
 	$(Q)scripts/demo.sh
 
 bench: all
-	$(Q)$(PYTHON) tests/bench/bench.py
+	$(Q)$(PYTHON) tests/bench/bench.py --build $(BUILD)
 
 build-unit: $(UNIT_BIN)
 build-bpf-test: $(BPF_TEST_BIN)

@@ -29,8 +29,9 @@ static char rotated[sizeof(path) + 2];
 static _Atomic int file_error; /* writes to the file fail with this */
 static _Atomic int n_wakes;    /* writes to an eventfd */
 static _Atomic int n_file_writes;
-static char said[8192]; /* on stderr; one thread at a time writes there */
-static _Atomic size_t said_len;
+static char said[8192]; /* on stderr */
+static size_t said_len;
+static pthread_mutex_t said_lock = PTHREAD_MUTEX_INITIALIZER;
 
 ssize_t __real_write(int fd, const void *buf, size_t len);
 ssize_t __wrap_write(int fd, const void *buf, size_t len);
@@ -38,11 +39,11 @@ ssize_t __wrap_write(int fd, const void *buf, size_t len);
 ssize_t __wrap_write(int fd, const void *buf, size_t len)
 {
 	if (fd == STDERR_FILENO) {
-		size_t at = atomic_load(&said_len);
-
-		assert_true(at + len < sizeof(said));
-		memcpy(said + at, buf, len);
-		atomic_store(&said_len, at + len);
+		(void)pthread_mutex_lock(&said_lock);
+		assert_true(said_len + len < sizeof(said));
+		memcpy(said + said_len, buf, len);
+		said_len += len;
+		(void)pthread_mutex_unlock(&said_lock);
 		return (ssize_t)len;
 	}
 	if (len == sizeof(uint64_t)) {
@@ -135,11 +136,21 @@ static bool wait_for_lines(const char *name, size_t n)
 	return count_lines(name) == n;
 }
 
+static bool has_said(const char *words)
+{
+	bool found;
+
+	(void)pthread_mutex_lock(&said_lock);
+	found = strstr(said, words) != NULL;
+	(void)pthread_mutex_unlock(&said_lock);
+	return found;
+}
+
 static bool wait_for_words(const char *words)
 {
-	for (int ms = 0; ms < LONG_MS && !strstr(said, words); ms += 5)
+	for (int ms = 0; ms < LONG_MS && !has_said(words); ms += 5)
 		sleep_ms(5);
-	return strstr(said, words) != NULL;
+	return has_said(words);
 }
 
 /* Each worker's lines must be there in order. Returns how many there are. */

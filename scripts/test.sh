@@ -38,7 +38,6 @@ if [ "$(id -u)" -eq 0 ]; then
 else
 	headline "bpf, e2e: left out, they need root"
 	echo "0 0 2" >"$build/results/root"
-	status=1
 fi
 
 headline "summary after $((SECONDS / 60)) min $((SECONDS % 60)) s"

@@ -215,6 +215,16 @@ static void windows_text(void **state)
 	assert_int_equal(conf->listeners[0].binds[0].line, 2);
 }
 
+/* What people copy. Runs in the project's root. */
+static void the_example_is_right(void **state)
+{
+	_cleanup_conf_ struct conf *conf = NULL;
+	struct conf_error error;
+
+	if (conf_load("examples/unproxy.conf", &conf, &error) < 0)
+		fail_msg("%s", error.text);
+}
+
 /* libinih cuts lines at 200 bytes; trust lists made by a program are longer. */
 static void long_lists(void **state)
 {
@@ -376,6 +386,7 @@ int main(void)
 		cmocka_unit_test(literal_backends_are_shared),
 		cmocka_unit_test(a_long_literal_name_is_cut),
 		cmocka_unit_test(windows_text),
+		cmocka_unit_test(the_example_is_right),
 		cmocka_unit_test(long_lists),
 		cmocka_unit_test(long_comments),
 		cmocka_unit_test(overlap_is_about_address_and_port),

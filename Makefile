@@ -151,7 +151,7 @@ test-diff:
 	$(Q)tests/fuzz/differential/run.sh
 
 fuzz:
-	$(Q)$(MAKE) VARIANT=fuzz CC=$(CLANG) SAN=fuzzer-no-link,address,undefined build-fuzz
+	$(Q)$(MAKE) VARIANT=fuzz CC=$(CLANG) SAN=fuzzer-no-link,address,undefined WERROR=0 build-fuzz
 	$(Q)scripts/run-fuzz.sh $(FUZZ_SECONDS) $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 
 demo:

@@ -103,8 +103,8 @@ FUZZ_SRC := $(sort $(wildcard tests/fuzz/*_fuzz.c))
 
 LIB := $(OUT)/libunproxy.a
 LIB_OBJ := $(LIB_SRC:%.c=$(OUT)/obj/%.o)
-MAIN_OBJ := $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard user/main.c))
-PROGRAM := $(if $(MAIN_OBJ),$(OUT)/unproxy)
+MAIN_OBJ := $(OUT)/obj/user/main.o
+PROGRAM := $(OUT)/unproxy
 SKELETONS := $(patsubst %.bpf.c,$(GEN)/%.skel.h,$(notdir $(BPF_SRC)))
 TEST_SKELETONS := $(patsubst %.bpf.c,$(GEN)/%.skel.h,$(notdir $(BPF_TEST_SRC)))
 only = $(if $(ONLY),$(foreach t,$(1),$(if $(findstring $(ONLY),$(t)),$(t))),$(1))
@@ -118,7 +118,8 @@ FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=$(OUT)/%)
 .PHONY: all help setup check fmt test test-unit test-bpf test-e2e test-diff fuzz bench demo install uninstall clean \
 	build-unit build-bpf-test build-fuzz tools FORCE
 
-all: $(LIB) $(PROGRAM) $(if $(filter release,$(VARIANT)),$(if $(PROGRAM),$(BUILD)/unproxy)) tools
+# Tools have one home, so they belong to the plain build: nobody preloads a sanitiser.
+all: $(LIB) $(PROGRAM) $(if $(filter release,$(VARIANT)),$(BUILD)/unproxy tools)
 
 help:
 	@sed -n '3,/^$$/{s/^# \{0,1\}//p}' $(firstword $(MAKEFILE_LIST))

@@ -2,10 +2,13 @@
 """End-to-end tests: root, each test in network namespaces of its own, nothing of the host's."""
 import os
 import re
+import shutil
+import signal
 import zlib
 
 import pytest
 
+from harness import apps
 from harness import daemon as d
 from harness import leaks, netns, peer, tools
 from harness.wait import until
@@ -113,7 +116,7 @@ class Bench:
         clients = c.finish(90)
         if len(clients) < count or any("why" in r for r in clients):
             s.quit()
-        return clients, s.finish(30)
+        return clients, s.finish(15)
 
     def exact(self, family, client, server, count=1, **options):
         clients, servers = self.exchange(family, client, server, count, **options)
@@ -134,21 +137,36 @@ class Bench:
         return last["tx"]
 
     def close(self):
+        apps.Recorder.close_all()
         for p in self.peers:
             if p.process.poll() is None:
                 p.kill()
         for daemon in self.daemons:
             daemon.kill()
+        shutil.rmtree(leaks.PINS, ignore_errors=True)  # a killed daemon's
+
+    def say_farewell(self):
+        """After a failure: the daemon's counters, if it can still tell them."""
+        for daemon in self.daemons:
+            if daemon.process and daemon.alive():
+                print(f"maps: {leaks.map_entries()}")
+                daemon.process.send_signal(signal.SIGTERM)
+                daemon.process.send_signal(signal.SIGTERM)
+                try:
+                    daemon.exit_code(5)
+                except AssertionError:
+                    print("it does not stop")
 
     def finish(self):
         """Traffic is over: nothing may be left of it."""
+        apps.Recorder.close_all()
         for p in self.peers:
             if p.process.poll() is None:
                 p.quit()
         for daemon in self.daemons:
             if not daemon.alive():
                 continue
-            if daemon is self.daemons[-1] and self.snapshot:
+            if self.snapshot and daemon is self.snapshot.daemon:
                 self.snapshot.assert_same()
             daemon.stop()
 
@@ -168,6 +186,7 @@ def bench(request, net, tmp_path):
         if not getattr(request.node, "failed", True):
             bench.finish()
         else:
+            bench.say_farewell()
             for daemon in bench.daemons:
                 print(f"--- log of the daemon ({daemon.file}):\n{daemon.log()}")
     finally:

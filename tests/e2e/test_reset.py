@@ -54,15 +54,15 @@ def test_reset_after_half_close(path_bench):
 def test_reset_while_the_reader_stands_still(path_bench):
     """The client is full and paused when the server resets: never a clean EOF on what it reads later."""
     bench, family = path_bench
-    s = bench.server(family, tx="rx:8,data:30000000", rx="go:1,aborted", count=4, parallel=4)
-    c = bench.client(family, tx="v1,data:8,go:1,rst", rx="go:2,rest", count=4, parallel=4, rcvbuf=65536)
+    s = bench.server(family, tx="rx:8,data:30000000", rx="data:8,go:1,rst", count=4, parallel=4)
+    c = bench.client(family, tx="v1,data:8", rx="go:2,aborted", count=4, parallel=4, rcvbuf=65536)
     bench.stalled(s)
-    c.go(1)
     s.go(1)
     servers = s.finish()
     c.go(2)
-    peer.assert_prefix(c.finish(), servers)
-    assert_aborted(servers)
+    clients = c.finish()
+    peer.assert_prefix(clients, servers)
+    peer.assert_scripts(clients, 4)
 
 
 def test_backend_that_dies(path_bench):

@@ -15,7 +15,7 @@
  *   acked (until the kernel has seen all acknowledged)  rx:N  rxeof  go:N  ms:N  fin  rst  close
  * rx:
  *   data:N  rest (until the end)  flip:READ/MS*COUNT (read, then stop, again and again)
- *   rate:N/PER_SECOND  tx:N  txdone  go:N  ms:N, and what has to come last: eof  aborted (RST)  end (either)
+ *   rate:N/PER_SECOND  tx:N  txdone  go:N  ms:N  rst, and what has to come last: eof  aborted (RST)  end (either)
  * N-MAX draws a number per connection. stdin: "go N", "stat", "quit".
  * stdout: one JSON line per connection; "why" is there if anything was not as the script says.
  */
@@ -226,6 +226,12 @@ static enum want common_op(const struct op *op, const struct side *s)
 	return now_ms() - s->start_ms >= op->n ? WANT_NEXT : WANT_TICK; /* OP_MS */
 }
 
+static enum want reset(struct conn *c)
+{
+	setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 }, sizeof(struct linger));
+	return WANT_FINISH;
+}
+
 static enum want tx_op(struct conn *c, const struct op *op)
 {
 	uint8_t header[128];
@@ -253,8 +259,7 @@ static enum want tx_op(struct conn *c, const struct op *op)
 		shutdown(c->fd, SHUT_WR);
 		return WANT_NEXT;
 	case OP_RST:
-		setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 }, sizeof(struct linger));
-		return WANT_FINISH;
+		return reset(c);
 	case OP_CLOSE:
 		return WANT_FINISH;
 	default:
@@ -347,6 +352,8 @@ static enum want rx_op(struct conn *c, const struct op *op)
 		return rx_flip(c, op);
 	case OP_RATE:
 		return rx_rate(c, op);
+	case OP_RST:
+		return reset(c);
 	case OP_TX:
 		return c->tx_bytes >= op->n ? WANT_NEXT : WANT_OTHER;
 	case OP_TXDONE:
@@ -435,7 +442,7 @@ static void conn_run(struct conn *c)
 		if (c->txs.want != WANT_FINISH && (turn == 0 || c->rxs.want == WANT_OTHER))
 			side_run(c, &c->rxs, &peer.rx, rx_op);
 	}
-	if (c->txs.want == WANT_FINISH || (c->txs.want == WANT_NOTHING && c->rxs.want == WANT_NOTHING)) {
+	if (c->txs.want == WANT_FINISH || c->rxs.want == WANT_FINISH || (c->txs.want == WANT_NOTHING && c->rxs.want == WANT_NOTHING)) {
 		conn_finish(c);
 		return;
 	}

@@ -2,6 +2,7 @@
 """The daemon under test: its configuration, its life, what it logs."""
 import json
 import os
+import re
 import resource
 import shlex
 import signal
@@ -24,6 +25,7 @@ LISTEN = {4: HOST4, 6: HOST6}
 CLIENT = {4: CLIENT4, 6: CLIENT6}
 TRUST = "10.77.0.0/24, fd77::/64"
 PORT, BACKEND_PORT = 8080, 3000
+LEVEL = re.compile(r"^(<\d>)?(error|warning|warn|info|debug): ")
 
 
 def section(name, **keys):
@@ -44,6 +46,7 @@ def backend(name="main", server=f"127.0.0.1:{BACKEND_PORT}", **keys):
 
 def words(line):
     """event, {key: value} of a line of the daemon's log."""
+    line = LEVEL.sub("", line)
     parts = shlex.split(line, posix=True) if line.count('"') % 2 == 0 else line.split()
     return (parts[0] if parts else ""), dict(p.split("=", 1) for p in parts[1:] if "=" in p)
 

@@ -29,6 +29,7 @@ def private_mounts():
     _check(LIBC.mount(b"netns", NETNS_DIR.encode(), b"tmpfs", 0, None), "mount " + NETNS_DIR)
     os.makedirs("/sys/fs/bpf", exist_ok=True)
     _check(LIBC.mount(b"bpf", b"/sys/fs/bpf", b"bpf", 0, None), "mount bpffs")
+    LIBC.mount(b"debugfs", b"/sys/kernel/debug", b"debugfs", 0, None)  # for clear_warn_once; not everywhere
 
 
 def run(*argv, **kw):

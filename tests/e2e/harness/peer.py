@@ -49,8 +49,12 @@ class Peer:
         return self.stats[-1]
 
     def finish(self, seconds=60):
-        """Wait for the end; the results, one per connection."""
-        self.process.wait(seconds)
+        """Wait for the end; the results, one per connection. Out of time: what is open counts as failed."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.tell("quit")
+            self.process.wait(10)
         self.reader.join(10)
         self.process.stdin.close()
         return self.results

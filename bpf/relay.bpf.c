@@ -135,25 +135,45 @@ static __always_inline __u32 backlog_segments(struct tcp_sock *tp)
 	return psock->ingress_skb.qlen;
 }
 
+/* What the reader behind the target took lately decides how much may wait for it. */
+static __always_inline void update_room(struct up_direction *dir, struct tcp_sock *tp)
+{
+	__u64 now = bpf_ktime_get_ns();
+	__u64 span = now - dir->acked_ns;
+	__u32 acked = tp->snd_una - dir->acked_seq;
+
+	if (span < UP_ROOM_SPAN_NS)
+		return;
+	/* After a pause the first look says nothing of the present rate. */
+	if (span > 4 * UP_ROOM_SPAN_NS)
+		acked = 0;
+	if (acked > UP_ROOM_MAX - UP_ROOM_BASE)
+		acked = UP_ROOM_MAX - UP_ROOM_BASE;
+	dir->room = UP_ROOM_BASE + acked;
+	dir->acked_seq = tp->snd_una;
+	dir->acked_ns = now;
+}
+
 /*
  * May len more bytes go to the target? Only what its send buffer is sure to take: so the
  * worker never finds the socket full (it would retry once a jiffy, and block the target's
- * own received data behind the queue), and memory is bounded by the send buffer.
- * Half of it is used: sk_psock_handle_skb() stops at sock_writeable(), sndbuf / 2.
+ * own received data behind the queue), and memory is bounded. The daemon makes the send
+ * buffer four times UP_ROOM_MAX: sk_psock_handle_skb() stops at sock_writeable(), which is
+ * half of it, and what the kernel charges for is more than the bytes.
  */
 static __always_inline bool has_room(struct up_direction *dir, struct tcp_sock *tp, __u32 len)
 {
 	__u32 write_seq = tp->write_seq;
-	__u64 waiting, queued, room;
+	__u64 waiting, queued;
 
 	if (dir->resumed) {
 		dir->expected_seq = write_seq;
 		dir->resumed = 0;
 	}
+	update_room(dir, tp);
 	waiting = dir->expected_seq - write_seq;
 	queued = (__u32)tp->inet_conn.icsk_inet.sk.sk_wmem_queued;
-	room = (__u32)tp->inet_conn.icsk_inet.sk.sk_sndbuf / 2;
-	if (queued + 2 * waiting + len > room)
+	if (queued + waiting + len > dir->room)
 		return false;
 	return backlog_segments(tp) < UP_BACKLOG_SEGMENTS;
 }

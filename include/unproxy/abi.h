@@ -20,6 +20,15 @@
  * neither bounds nor charges that queue. */
 #define UP_BACKLOG_SEGMENTS 256
 
+/*
+ * Bytes that may be on their way in a target: at least UP_ROOM_BASE, and what its reader
+ * took in the last UP_ROOM_SPAN_NS, up to UP_ROOM_MAX. So a slow or stopped reader costs no
+ * more than the base, and the sum of the rest is what the host moves in that time.
+ */
+#define UP_ROOM_BASE (1U << 20)
+#define UP_ROOM_MAX (8U << 20)
+#define UP_ROOM_SPAN_NS 4000000U
+
 /* What the verdict does with the first segment of a source. */
 enum up_stage {
 	UP_STAGE_HEADER = 0, /* parse a PROXY header in it */
@@ -63,7 +72,10 @@ struct up_direction {
 	__u32 parse_len;    /* bytes of the header */
 	__u32 header_max;   /* bytes; the listener's limit, for UP_STAGE_HEADER */
 	__u32 header_flags; /* UP_HEADER_V1_* */
-	__u32 pad2[13];     /* two cache lines: workers and CPUs do not share one */
+	__u32 room;         /* bytes that may be in the target now */
+	__u32 acked_seq;    /* the target's snd_una at acked_ns */
+	__u64 acked_ns;     /* CLOCK_MONOTONIC */
+	__u32 pad2[8];      /* two cache lines: workers and CPUs do not share one */
 };
 _Static_assert(sizeof(struct up_direction) == 128, "up_direction is mmap ABI");
 

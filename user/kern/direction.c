@@ -56,6 +56,7 @@ int kern_direction_new(struct kern *kern, const struct kern_source *source,
 		.ring = source->worker,
 		.stage = source->stage,
 		.resumed = 1,
+		.room = UP_ROOM_BASE,
 		.header_max = source->header_max,
 		.header_flags = source->header_flags,
 	};
@@ -120,12 +121,17 @@ uint64_t kern_direction_redirected(const struct kern_direction *dir)
 	return __atomic_load_n(&dir->shared->redirected, __ATOMIC_ACQUIRE);
 }
 
+uint32_t kern_direction_room(const struct kern_direction *dir)
+{
+	return __atomic_load_n(&dir->shared->room, __ATOMIC_RELAXED);
+}
+
 bool kern_direction_resume(const struct kern_direction *dir, uint64_t consumed)
 {
 	/* In user mode the program adds to the word and nothing else, so `redirected` stands
 	 * still and the swap fails exactly if a segment arrived in between. */
 	uint64_t seen = consumed + kern_direction_redirected(dir);
-	uint64_t expected = seen | UP_WORD_USER;
+	__u64 expected = seen | UP_WORD_USER;
 
 	dir->shared->resumed = 1;
 	return __atomic_compare_exchange_n(&dir->shared->word, &expected, seen, false,

@@ -84,6 +84,9 @@ bool kern_direction_user(const struct kern_direction *dir);
 uint64_t kern_direction_seen(const struct kern_direction *dir);
 uint64_t kern_direction_redirected(const struct kern_direction *dir);
 
+/* Bytes that may be in the target now, see UP_ROOM_BASE. */
+uint32_t kern_direction_room(const struct kern_direction *dir);
+
 /* Let the kernel move the bytes from here on. Only valid once everything user space was
  * given (`consumed` bytes in all) has been sent; fails if more has arrived meanwhile. */
 bool kern_direction_resume(const struct kern_direction *dir, uint64_t consumed);

@@ -159,17 +159,20 @@ uint64_t loop_now(const struct loop *loop)
 	return loop->now_us;
 }
 
-/* Milliseconds until the next timer, rounded up; -1 without one. */
-static int wait_ms(const struct loop *loop)
+/* Wait for events, or for the next timer: to the microsecond, which epoll_wait() cannot. */
+static int wait_events(struct loop *loop)
 {
+	struct timespec timeout = { 0 };
 	uint64_t deadline;
 
 	if (!loop->heap_used)
-		return -1;
+		return epoll_wait(loop->epoll_fd, loop->events, LOOP_BATCH, -1);
 	deadline = loop->heap[1]->deadline_us;
-	if (deadline <= loop->now_us)
-		return 0;
-	return (int)((deadline - loop->now_us + 999) / 1000);
+	if (deadline > loop->now_us) {
+		timeout.tv_sec = (time_t)((deadline - loop->now_us) / 1000000);
+		timeout.tv_nsec = (long)((deadline - loop->now_us) % 1000000) * 1000;
+	}
+	return epoll_pwait2(loop->epoll_fd, loop->events, LOOP_BATCH, &timeout, NULL);
 }
 
 static void run_timers(struct loop *loop)
@@ -190,7 +193,7 @@ static void run_timers(struct loop *loop)
 int loop_run(struct loop *loop)
 {
 	while (!loop->stopping) {
-		int n = epoll_wait(loop->epoll_fd, loop->events, LOOP_BATCH, wait_ms(loop));
+		int n = wait_events(loop);
 
 		if (n < 0 && errno != EINTR)
 			return -errno;

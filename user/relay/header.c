@@ -138,23 +138,17 @@ static enum session_state ended(struct session *session, int err)
 	return refuse(session, err ? UP_REASON_RESET : UP_REASON_TRUNCATED, NULL);
 }
 
-enum session_state header_step(struct session *session)
+/* One recv() and its judgement. */
+static enum session_state read_once(struct session *session)
 {
 	struct leg *front = &session->legs[FRONT];
 	struct chunk *part = session->flows[UP].chunk;
 	uint8_t *into = part ? part->data + part->len : session->worker->buffer;
 	uint32_t room = part ? part->size - part->len : FIRST_READ;
-	ssize_t got;
+	ssize_t got = recv(front->source.fd, into, room, MSG_DONTWAIT);
 
-	/* A stranger on a listener of both kinds: nothing of it is ever a header. */
-	if (session->plain) {
-		struct up_header none = { 0 };
-
-		return adopt(session, session->worker->buffer, 0, &none);
-	}
-	do
-		got = recv(front->source.fd, into, room, MSG_DONTWAIT);
-	while (got < 0 && errno == EINTR);
+	if (got < 0 && errno == EINTR)
+		return SESSION_HEADER;
 	if (got < 0 && errno == EAGAIN) {
 		front->flags &= (uint8_t)~LEG_READABLE;
 		return SESSION_HEADER;
@@ -166,6 +160,24 @@ enum session_state header_step(struct session *session)
 	if (part)
 		return judge(session, part->data, part->len + (uint32_t)got);
 	return judge(session, session->worker->buffer, (uint32_t)got);
+}
+
+enum session_state header_step(struct session *session)
+{
+	/* A stranger on a listener of both kinds: nothing of it is ever a header. */
+	if (session->plain) {
+		struct up_header none = { 0 };
+
+		return adopt(session, session->worker->buffer, 0, &none);
+	}
+	/* The rest of a header may be here already: its edge comes only once. */
+	while (session->legs[FRONT].flags & LEG_READABLE) {
+		enum session_state next = read_once(session);
+
+		if (next != SESSION_HEADER)
+			return next;
+	}
+	return SESSION_HEADER;
 }
 
 void header_timeout(struct session *session)

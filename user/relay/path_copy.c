@@ -9,6 +9,10 @@
 /* Reads in a row before other connections get their turn. */
 #define COPY_ROUNDS 16
 
+/* A read of so many bytes is bulk by itself; a byte of a smaller one answers so many. */
+#define BULK_READ 16384
+#define BULK_DIALOGUE 16
+
 /* send() as far as it goes. Returns bytes sent; a dead target takes everything: there is
  * nobody to read it, and the session ends by the leg's death. */
 static uint32_t send_some(struct leg *target, const uint8_t *data, uint32_t n)
@@ -71,6 +75,21 @@ static bool drained_by(const struct leg *source, ssize_t got)
 	return got < RELAY_BUFFER && !(source->flags & (LEG_DRAIN | LEG_HUP | LEG_DEAD));
 }
 
+/*
+ * Which flow is worth a bulk path? One that moves much in large reads, or in one direction
+ * alone. A dialogue of small messages, however long, is cheapest here: so each small read
+ * takes back from the other direction's count.
+ */
+static void count_bulk(struct session *session, enum way way, uint32_t got)
+{
+	struct flow *other = flow_of(session, way == UP ? DOWN : UP);
+	uint64_t answered = (uint64_t)got * BULK_DIALOGUE;
+
+	flow_of(session, way)->bulk += got;
+	if (got < BULK_READ)
+		other->bulk -= other->bulk < answered ? other->bulk : answered;
+}
+
 enum relay_result copy_move(struct session *session, enum way way)
 {
 	struct flow *flow = flow_of(session, way);
@@ -98,6 +117,7 @@ enum relay_result copy_move(struct session *session, enum way way)
 			return RELAY_AGAIN;
 		}
 		flow->copied += (uint64_t)got;
+		count_bulk(session, way, (uint32_t)got);
 		if (drained_by(source, got))
 			source->flags &= (uint8_t)~LEG_READABLE;
 		sent = send_some(target, buffer, (uint32_t)got);

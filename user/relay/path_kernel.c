@@ -15,21 +15,23 @@
 #include "unproxy/proxy_types.h"
 
 /* A congested target is looked at again after this, doubling while nothing moves. */
-#define WAIT_FIRST_US 1000
+#define WAIT_FIRST_US 100
 #define WAIT_LAST_US 128000
 
 /* At the end of a stream: without any progress for so long, the law is broken. */
 #define LAW_PATIENCE_US (10 * 1000000ULL)
 
-/* Give the direction back to the kernel when this much of the target's room is free again;
- * less, and it would come back with the next segment. In parts of RELAY_TARGET_SNDBUF. */
-#define RESUME_QUEUED (RELAY_TARGET_SNDBUF / 4)
+/* The direction goes back to the kernel when the target's queue is down to this; with more,
+ * it would soon come back. */
+#define RESUME_QUEUED (UP_ROOM_BASE / 2)
 
 struct accel {
 	struct kern_direction dir;
 	uint64_t before;      /* flow->copied when the program took over */
 	uint64_t written;     /* at the last look, to see progress */
 	uint64_t progress_us; /* when it last grew */
+	uint32_t queued;      /* in the target, at the last look */
+	uint32_t ahead;       /* bytes at the source's front that the target has already */
 	uint32_t wait_us;
 	bool kernel_mode;     /* our side of the word: EPOLLIN is not watched */
 	bool waiting;         /* user mode: for what was redirected, and for room */
@@ -234,25 +236,50 @@ static enum relay_result finish(struct session *session, enum way way)
 }
 
 /* User mode, first part: everything redirected must be in the target before a byte of ours
- * may follow it, and the target should have room for more than we hold. */
+ * may follow it, and the target should have room for what was kept. */
 static bool ready_to_move(struct session *session, enum way way)
 {
 	struct flow *flow = flow_of(session, way);
-	struct leg *target = target_of(session, way);
+	struct accel *accel = flow->accel;
+	const struct leg *target = target_of(session, way);
+	uint32_t queued = law_queued(target);
 	uint64_t written;
 
-	if (target->flags & LEG_DEAD)
-		return true;
 	kernel_refresh(session, way);
-	if (law_written(session, way, &written))
-		return true; /* the target's death will be told by its event */
-	if (written != flow->accel->written) {
-		flow->accel->written = written;
-		flow->accel->wait_us = 0;
-	}
-	if (written < flow_bytes(flow) - (flow->chunk ? flow->chunk->len - flow->chunk->at : 0))
-		return false;
-	return law_queued(target) <= RESUME_QUEUED;
+	if (target->flags & LEG_DEAD || law_written(session, way, &written))
+		return true; /* nobody waits for the order; the leg's own event ends it */
+	if (queued != accel->queued)
+		accel->wait_us = 0; /* it drains: look again soon */
+	accel->queued = queued;
+	return written == flow_bytes(flow) && queued <= RESUME_QUEUED;
+}
+
+/*
+ * What a source may hold. In kernel mode its segments leave at once, and a small buffer
+ * keeps small what user space has to copy when the target is full. But while our own recv()
+ * holds the socket, a sender on this host answers the opened window from within it, and all
+ * that comes counts in the socket's backlog until __release_sock() is through. A buffer
+ * filled by that shuts the window, and nothing would open it before the sender's probe,
+ * 200 ms on. So for that moment it must be larger than what the target takes until it is
+ * full: then it is the target that ends the burst, and the next hand-back opens the window.
+ */
+static void open_window(struct session *session, enum way way)
+{
+	int fd = source_of(session, way)->source.fd;
+	uint32_t room = kern_direction_room(&flow_of(session, way)->accel->dir);
+	uint32_t queued = law_queued(target_of(session, way));
+
+	room = room > queued ? room - queued : 0;
+	(void)socket_set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE,
+			     (int)(room + 2 * RELAY_SOURCE_WINDOW) / 2);
+	/* Each time: tcp_measure_rcv_mss() sets it anew when segments change their size. */
+	(void)socket_set_int(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, RELAY_SOURCE_WINDOW);
+}
+
+static void narrow_window(struct session *session, enum way way)
+{
+	(void)socket_set_int(source_of(session, way)->source.fd, SOL_SOCKET, SO_RCVBUFFORCE,
+			     RELAY_SOURCE_RCVBUF);
 }
 
 static void to_kernel(struct session *session, enum way way)
@@ -274,28 +301,75 @@ static void to_user(struct session *session, enum way way)
 	counter_add(&session->worker->relay->counters.handbacks, 1);
 }
 
-/* User mode, second part: move what the kernel kept for us, and give the direction back.
- * EPOLLIN is not needed here: the swap fails only if more has arrived, and then there is
- * something to read. */
+/* Read what was peeked and sent: now the sender's window opens. */
+static int read_ahead(struct session *session, enum way way)
+{
+	struct accel *accel = flow_of(session, way)->accel;
+
+	while (accel->ahead) {
+		ssize_t got = recv(source_of(session, way)->source.fd, session->worker->peeked,
+				   accel->ahead, MSG_DONTWAIT);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0) {
+			session->reason = "bytes_unreadable";
+			return -EIO;
+		}
+		accel->ahead -= (uint32_t)got;
+	}
+	return 0;
+}
+
+/* The target takes what it can of n peeked bytes, the first `ahead` of which it has. */
+static void send_peeked(struct session *session, enum way way, uint32_t n)
+{
+	struct flow *flow = flow_of(session, way);
+	struct leg *target = target_of(session, way);
+	ssize_t sent = send(target->source.fd, session->worker->peeked + flow->accel->ahead,
+			    n - flow->accel->ahead, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	if (sent < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS && errno != ENOMEM)
+			leg_died(target, errno);
+		return;
+	}
+	flow->accel->ahead += (uint32_t)sent;
+	flow->copied += (uint64_t)sent;
+}
+
+/*
+ * User mode, second part: move what the kernel kept for us, and give the direction back.
+ *
+ * The bytes are peeked, sent, and read only when the kernel has the direction again:
+ * reading is what opens the sender's window, and a sender that is faster than we copy would
+ * never let us catch up. So it fills its window once and stops, the swap succeeds, and the
+ * read after it lets the sender go on, straight into the redirect.
+ */
 static enum relay_result move_kept(struct session *session, enum way way)
 {
 	struct flow *flow = flow_of(session, way);
-	enum relay_result result;
+	struct accel *accel = flow->accel;
+	ssize_t got = recv(source_of(session, way)->source.fd, session->worker->peeked,
+			   RELAY_PEEK, MSG_PEEK | MSG_DONTWAIT);
 
-	source_of(session, way)->flags |= LEG_READABLE;
-	result = copy_move(session, way);
-	if (result == RELAY_EOF)
+	if (got < 0 && errno != EAGAIN && errno != EINTR)
+		leg_died(source_of(session, way), errno);
+	if (got == 0 || source_of(session, way)->flags & LEG_DEAD)
 		return finish(session, way);
-	if (result == RELAY_ERROR || flow->chunk || flow->wake_us || flow->kernel_refused)
-		return result;
-	if (law_queued(target_of(session, way)) > RESUME_QUEUED) {
-		flow->accel->waiting = true;
+	if (got > accel->ahead)
+		send_peeked(session, way, (uint32_t)got);
+	if (got > accel->ahead || law_queued(target_of(session, way)) > RESUME_QUEUED) {
+		accel->waiting = true;
 		return wait_more(flow);
 	}
-	if (kern_direction_resume(&flow->accel->dir, consumed(flow)))
-		to_kernel(session, way);
-	else
-		flow->wake_us = 1;
+	if (!kern_direction_resume(&accel->dir, consumed(flow)))
+		return wait_more(flow); /* more came */
+	to_kernel(session, way);
+	open_window(session, way);
+	if (read_ahead(session, way))
+		return RELAY_ERROR;
+	narrow_window(session, way);
 	return RELAY_AGAIN;
 }
 
@@ -304,6 +378,7 @@ enum relay_result kernel_move(struct session *session, enum way way)
 	struct flow *flow = flow_of(session, way);
 	struct leg *source = source_of(session, way);
 	struct accel *accel = flow->accel;
+	enum relay_result result;
 
 	if (accel->dir.shared->handback == UP_HANDBACK_BROKEN) {
 		session->reason = "trim_failed";
@@ -323,7 +398,14 @@ enum relay_result kernel_move(struct session *session, enum way way)
 		accel->waiting = false;
 		accel->wait_us = 0;
 	}
-	return move_kept(session, way);
+	if (!copy_flush(session, way))
+		return RELAY_AGAIN;
+	if (flow->kernel_refused)
+		return copy_move(session, way);
+	result = move_kept(session, way);
+	if (result == RELAY_AGAIN && accel->kernel_mode && source->flags & (LEG_HUP | LEG_DEAD))
+		return finish(session, way);
+	return result;
 }
 
 void kernel_on_event(void *context, const struct up_event *event)

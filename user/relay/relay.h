@@ -23,11 +23,16 @@ struct listener;
 /* Read at once in user space, by whichever path. */
 #define RELAY_BUFFER 65536
 
-/* What one accelerated pair may hold in the kernel. A target's send buffer takes what the
- * verdict redirects (half of it, see has_room()); a source's receive buffer what waits for
- * user space. In bytes as SO_SNDBUF and SO_RCVBUF take them; the kernel doubles both. */
-#define RELAY_TARGET_SNDBUF (2 << 20)
+/* What one accelerated pair may hold in the kernel, in bytes as SO_SNDBUF and SO_RCVBUF take
+ * them (the kernel doubles both). A target's send buffer takes what the verdict redirects,
+ * see has_room(), and never blocks the kernel's worker. A source's receive buffer holds what
+ * waits for user space; its window is clamped to half of that. */
+#define RELAY_TARGET_SNDBUF (2 * UP_ROOM_MAX)
 #define RELAY_SOURCE_RCVBUF (512 << 10)
+#define RELAY_SOURCE_WINDOW (512 << 10)
+
+/* All that can wait in a source, peeked at once. */
+#define RELAY_PEEK (4 << 20)
 
 /* Relaxed atomics, summed by whoever shows them. */
 struct relay_counters {
@@ -79,6 +84,7 @@ struct worker {
 	uint32_t n_sessions;
 	struct pipe_pool *pipes;
 	uint64_t realtime_offset_us; /* CLOCK_REALTIME - CLOCK_MONOTONIC, taken each second */
+	uint8_t *peeked;             /* RELAY_PEEK bytes, with a kernel path only */
 	uint8_t buffer[RELAY_BUFFER];
 };
 

@@ -228,18 +228,26 @@ void session_abort(struct session *session, const char *reason)
 	session_close(session, true);
 }
 
+/* Only ESTABLISHED sockets can enter a sockhash. And one direction of a pair at a time:
+ * with both, what one passes up would queue behind what the other sends. */
+static bool may_accelerate(const struct session *session, enum way way)
+{
+	uint8_t flags = session->legs[FRONT].flags | session->legs[BACK].flags;
+
+	return session->worker->relay->kern &&
+	       session->listener->conf->kernel_path != CONF_KERNEL_OFF &&
+	       session->state == SESSION_RELAY && !(flags & (LEG_HUP | LEG_DEAD)) &&
+	       !session->flows[way].kernel_refused &&
+	       !session->flows[way == UP ? DOWN : UP].accel;
+}
+
 /* A flow has moved a lot: give it to the path that does it best. */
 static enum relay_result promote(struct session *session, enum way way)
 {
 	const struct conf_listener *conf = session->listener->conf;
 	struct flow *flow = flow_of(session, way);
-	bool open = session->state == SESSION_RELAY &&
-		    !((session->legs[FRONT].flags | session->legs[BACK].flags) &
-		      (LEG_HUP | LEG_DEAD));
 
-	/* Only ESTABLISHED sockets can enter a sockhash. */
-	if (session->worker->relay->kern && conf->kernel_path != CONF_KERNEL_OFF && open &&
-	    !flow->kernel_refused && kernel_promote(session, way) == 0)
+	if (may_accelerate(session, way) && kernel_promote(session, way) == 0)
 		return kernel_move(session, way);
 	if (!conf->splice || flow->splice_refused)
 		return RELAY_AGAIN;
@@ -260,7 +268,7 @@ static enum relay_result flow_move(struct session *session, enum way way)
 		return splice_move(session, way);
 	result = copy_move(session, way);
 	if (result == RELAY_AGAIN && !flow->chunk &&
-	    flow->copied >= session->listener->conf->promote_bytes)
+	    flow->bulk >= session->listener->conf->promote_bytes)
 		return promote(session, way);
 	return result;
 }

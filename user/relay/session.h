@@ -66,6 +66,7 @@ struct flow {
 	uint64_t copied;          /* bytes taken from the source by recv(); without header */
 	uint64_t spliced;
 	uint64_t redirected;      /* by the kernel; final once accel is gone */
+	uint64_t bulk;            /* evidence of a bulk transfer, in bytes; see count_bulk() */
 	uint32_t wake_us;         /* look again after so long; 0: an event will come */
 	uint8_t path;             /* enum record_path: what moves the next bytes */
 	bool ended;               /* the source ended and every byte was passed on */

@@ -104,6 +104,9 @@ static int open_ring(struct worker *worker)
 
 	if (!kern)
 		return 0;
+	worker->peeked = malloc(RELAY_PEEK);
+	if (!worker->peeked)
+		return -ENOMEM;
 	err = kern_ring_open(kern, worker->index, kernel_on_event, worker, &worker->ring);
 	if (err)
 		return err;
@@ -257,6 +260,7 @@ void worker_free(struct worker *worker)
 	loop_free(worker->loop);
 	kern_ring_close(worker->ring);
 	pipe_pool_free(worker->pipes);
+	free(worker->peeked);
 	if (worker->commands.fd >= 0)
 		(void)close(worker->commands.fd);
 	free(worker);

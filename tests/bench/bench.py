@@ -48,13 +48,14 @@ def arguments():
 
 
 def enter_namespace():
-    """Start again in a network namespace that goes away with us."""
+    """Start again in a network namespace, and with pinned maps, of our own: both go away with us."""
     if os.geteuid() != 0:
         sys.exit("bench: needs root")
     if not os.environ.get(INSIDE):
         os.environ[INSIDE] = "1"
-        os.execvp("unshare", ["unshare", "--net", sys.executable, *sys.argv])
+        os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, *sys.argv])
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    subprocess.run(["mount", "-t", "bpf", "bpf", "/sys/fs/bpf"], check=True)
     Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("10000 65535", encoding="ascii")
     chosen = Path("/proc/sys/net/ipv4/tcp_congestion_control")
     for name in ("cubic", "reno"):  # what Debian has, or what is nearest: bbr would pace loopback

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import time
 
+import measure
+
 WEB, SINK, ECHO, WEB_PROXY = 9000, 9001, 9002, 9003
 BACKENDS = {"web": WEB, "sink": SINK, "echo": ECHO}
 PR_SET_PDEATHSIG = 1
@@ -239,6 +241,16 @@ class Unproxy(Contender):
     def __init__(self, directory, binary, path, client_log=False):
         super().__init__("unproxy-" + path + ("-log" if client_log else ""), directory, ports_from(9130))
         self.binary, self.path, self.client_log = binary, path, client_log
+
+    def start(self):
+        """Without the kernel path its figures would stand for another path's."""
+        log = f"{self.directory}/{self.name}.out"
+        open(log, "w", encoding="utf-8").close()  # pylint: disable=consider-using-with
+        super().start()
+        refused = [line for line in measure.lines(log) if "kernel_path.off" in line]
+        if refused and self.path in ("kernel", "always"):
+            self.stop()
+            raise RuntimeError(refused[0])
 
     def commands(self):
         log = f"{self.directory}/clients.log" if self.client_log else "off"

@@ -147,6 +147,15 @@ def rule_lock(root):
                     yield name, number, "a download address in the lock (npm config omit-lockfile-registry-resolved)"
 
 
+def rule_links(root):
+    """A link in the documentation leads somewhere."""
+    for name, path in files(root, ".md"):
+        for number, line in enumerate(text(path).splitlines(), 1):
+            for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", line):
+                if "://" not in target and not (path.parent / target).exists():
+                    yield name, number, f"link to {target}, which is not there"
+
+
 def strip_noise(line):
     """Without strings, characters and comments that end on the same line."""
     line = re.sub(r'"(\\.|[^"\\])*"', '""', line)

@@ -43,6 +43,7 @@ REFUSED = {
     "an unfinished note": ("words", {"user/base/a.c": "/* TO" "DO: later */\n"}, "user/base/a.c:1"),
     "a registry in the lock": (
         "lock", {"tests/package-lock.json": '{\n "resolved": "x"\n}\n'}, "tests/package-lock.json:2"),
+    "a link to nowhere": ("links", {"docs/a.md": "see [b](b.md)\n"}, "docs/a.md:1"),
     "a long function": ("size", {"user/base/a.c": function(81)}, "f() has 81 lines"),
     "a long file": ("size", {"user/base/a.c": BSD + "int a;\n" * 500}, "501 lines"),
 }
@@ -54,6 +55,7 @@ ACCEPTED = {
     "contracts": ("contracts", {"bpf/a.bpf.c": '#include "vmlinux.h"\n#include "b.bpf.h"\n#include "unproxy/abi.h"\n', "bpf/b.bpf.h": DUAL}),
     "libbpf in user/kern": ("libbpf", {"user/kern/a.c": '#include <bpf/bpf.h>\n#include "relay.skel.h"\n'}),
     "words": ("words", {"docs/a.md": "/sys/fs/bpf and network/work/flow and https://example.com/home/x\n"}),
+    "links": ("links", {"docs/a.md": "[b](../b.md#part) [c](https://example.com/c)\n", "b.md": "x\n"}),
     "a function at the limit": ("size", {"user/base/a.c": function(80)}),
     "a long function with its reason": ("size", {"user/base/a.c": function(200, "/* Long because it is a table. */\n")}),
     "build output": ("words", {"build/a.c": "/ho" "me/me/x\n"}),

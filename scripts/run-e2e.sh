@@ -9,7 +9,8 @@ limit=${E2E_TIMEOUT:-900}
 mkdir -p "$build/results"
 rm -f "$xml"
 
-timeout -k 30 "$limit" /usr/bin/python3 -m pytest tests/e2e -p no:cacheprovider -q --junitxml="$xml" "$@" </dev/null
+# An interrupted pytest still reports what it has; a job in the background would ignore the signal.
+env --default-signal=INT timeout -s INT -k 60 "$limit" /usr/bin/python3 -m pytest tests/e2e -p no:cacheprovider -q --junitxml="$xml" "$@" </dev/null
 status=$?
 [ "$status" -ne 124 ] || echo "e2e: stopped after $limit s" >&2
 

@@ -62,13 +62,21 @@ static __always_inline void notify(const struct up_direction *dir, __u32 index, 
 	bpf_ringbuf_submit(event, 0);
 }
 
-/* From here on the daemon moves the bytes; the segment at hand is its first. */
+/* From here on the daemon moves the bytes; the segment at hand is its first. The pair's other
+ * direction goes along: see coupled() in path_kernel.c. */
 static __always_inline int hand_back(struct up_direction *dir, __u32 index, __u32 why)
 {
+	__u32 peer_index = dir->peer;
+	struct up_direction *peer;
+
 	dir->handback = why;
 	dir->handbacks++;
 	__sync_fetch_and_or(&dir->word, UP_WORD_USER);
 	notify(dir, index, why);
+
+	peer = bpf_map_lookup_elem(&directions, &peer_index);
+	if (peer && !(__sync_fetch_and_or(&peer->word, UP_WORD_USER) & UP_WORD_USER))
+		notify(peer, peer_index, UP_HANDBACK_COUPLED);
 	return SK_PASS;
 }
 

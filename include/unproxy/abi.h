@@ -16,6 +16,9 @@
 /* Bit 63 of up_direction.word: user space moves the bytes of this direction. */
 #define UP_WORD_USER (1ULL << 63)
 
+/* up_direction.peer: the other direction is not under the program. */
+#define UP_NO_PEER 0xffffffffU
+
 /* Segments that may wait in a target's queue; beyond, user space takes over. The kernel
  * neither bounds nor charges that queue. */
 #define UP_BACKLOG_SEGMENTS 256
@@ -26,7 +29,7 @@
  * more than the base, and the sum of the rest is what the host moves in that time.
  */
 #define UP_ROOM_BASE (1U << 20)
-#define UP_ROOM_MAX (8U << 20)
+#define UP_ROOM_MAX (4U << 20)
 #define UP_ROOM_SPAN_NS 4000000U
 
 /* What the verdict does with the first segment of a source. */
@@ -41,6 +44,7 @@ enum up_handback {
 	UP_HANDBACK_NONE = 0,
 	UP_HANDBACK_CONGESTED = 1, /* the target has no room: true back-pressure is needed */
 	UP_HANDBACK_NO_TARGET = 2, /* the target is gone from the map */
+	UP_HANDBACK_COUPLED = 4,   /* the pair's other direction was handed back */
 	UP_HANDBACK_BROKEN = 3,    /* a consumed part could not be trimmed: reset the pair */
 };
 
@@ -75,7 +79,8 @@ struct up_direction {
 	__u32 room;         /* bytes that may be in the target now */
 	__u32 acked_seq;    /* the target's snd_una at acked_ns */
 	__u64 acked_ns;     /* CLOCK_MONOTONIC */
-	__u32 pad2[8];      /* two cache lines: workers and CPUs do not share one */
+	__u32 peer;         /* the pair's other direction, UP_NO_PEER: none */
+	__u32 pad2[7];      /* two cache lines: workers and CPUs do not share one */
 };
 _Static_assert(sizeof(struct up_direction) == 128, "up_direction is mmap ABI");
 

@@ -57,6 +57,7 @@ int kern_direction_new(struct kern *kern, const struct kern_source *source,
 		.stage = source->stage,
 		.resumed = 1,
 		.room = UP_ROOM_BASE,
+		.peer = UP_NO_PEER,
 		.header_max = source->header_max,
 		.header_flags = source->header_flags,
 	};
@@ -91,11 +92,24 @@ int kern_direction_start(struct kern *kern, const struct kern_direction *dir, in
 	return 0;
 }
 
+void kern_direction_couple(const struct kern_direction *a, const struct kern_direction *b)
+{
+	a->shared->peer = b->index;
+	b->shared->peer = a->index;
+}
+
+void kern_direction_take(const struct kern_direction *dir)
+{
+	__atomic_fetch_or(&dir->shared->word, UP_WORD_USER, __ATOMIC_ACQ_REL);
+}
+
 void kern_direction_free(struct kern *kern, struct kern_direction *dir)
 {
 	if (!dir->shared)
 		return;
 	(void)bpf_map_delete_elem(bpf_map__fd(kern->skel->maps.direction_of), &dir->cookie);
+	if (dir->shared->peer != UP_NO_PEER)
+		kern->directions[dir->shared->peer].peer = UP_NO_PEER;
 	dir->shared->token = 0;
 	slot_give(&kern->slots_of[dir->worker], dir->index);
 	*dir = (struct kern_direction){ 0 };
@@ -119,11 +133,6 @@ uint64_t kern_direction_seen(const struct kern_direction *dir)
 uint64_t kern_direction_redirected(const struct kern_direction *dir)
 {
 	return __atomic_load_n(&dir->shared->redirected, __ATOMIC_ACQUIRE);
-}
-
-uint32_t kern_direction_room(const struct kern_direction *dir)
-{
-	return __atomic_load_n(&dir->shared->room, __ATOMIC_RELAXED);
 }
 
 bool kern_direction_resume(const struct kern_direction *dir, uint64_t consumed)

@@ -74,6 +74,9 @@ int kern_direction_target(struct kern *kern, const struct kern_direction *dir, i
  * -EOPNOTSUPP: not ESTABLISHED any more, or a socket that cannot be accelerated. */
 int kern_direction_start(struct kern *kern, const struct kern_direction *dir, int source_fd);
 
+/* The two directions of a pair: one handed back takes the other along. Both in user mode. */
+void kern_direction_couple(const struct kern_direction *a, const struct kern_direction *b);
+
 /* Give the slot back. Call after close() of the source: then no program can run on it. */
 void kern_direction_free(struct kern *kern, struct kern_direction *dir);
 
@@ -84,12 +87,12 @@ bool kern_direction_user(const struct kern_direction *dir);
 uint64_t kern_direction_seen(const struct kern_direction *dir);
 uint64_t kern_direction_redirected(const struct kern_direction *dir);
 
-/* Bytes that may be in the target now, see UP_ROOM_BASE. */
-uint32_t kern_direction_room(const struct kern_direction *dir);
-
 /* Let the kernel move the bytes from here on. Only valid once everything user space was
  * given (`consumed` bytes in all) has been sent; fails if more has arrived meanwhile. */
 bool kern_direction_resume(const struct kern_direction *dir, uint64_t consumed);
+
+/* Take the direction to user mode: undoes kern_direction_resume(). */
+void kern_direction_take(const struct kern_direction *dir);
 
 /* Does the event's token still belong to a direction that is in use? */
 bool kern_event_is_current(const struct kern *kern, const struct up_event *event);

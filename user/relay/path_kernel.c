@@ -16,7 +16,7 @@
 
 /* A congested target is looked at again after this, doubling while nothing moves. */
 #define WAIT_FIRST_US 100
-#define WAIT_LAST_US 128000
+#define WAIT_LAST_US 51200
 
 /* At the end of a stream: without any progress for so long, the law is broken. */
 #define LAW_PATIENCE_US (10 * 1000000ULL)
@@ -31,6 +31,7 @@ struct accel {
 	uint64_t written;     /* at the last look, to see progress */
 	uint64_t progress_us; /* when it last grew */
 	uint32_t queued;      /* in the target, at the last look */
+	bool ready;           /* user mode: nothing is left to move, as far as we know */
 	uint32_t ahead;       /* bytes at the source's front that the target has already */
 	uint32_t wait_us;
 	bool kernel_mode;     /* our side of the word: EPOLLIN is not watched */
@@ -152,6 +153,9 @@ int kernel_promote(struct session *session, enum way way)
 					    target_of(session, way)->source.fd);
 	if (!err && !begun)
 		err = start(session, way);
+	if (!err && flow_of(session, way == UP ? DOWN : UP)->accel)
+		kern_direction_couple(&flow->accel->dir,
+				      &flow_of(session, way == UP ? DOWN : UP)->accel->dir);
 	if (err) {
 		flow->kernel_refused = true;
 		/* Begun at accept: the socket stays under the program, in user mode. */
@@ -254,39 +258,12 @@ static bool ready_to_move(struct session *session, enum way way)
 	return written == flow_bytes(flow) && queued <= RESUME_QUEUED;
 }
 
-/*
- * What a source may hold. In kernel mode its segments leave at once, and a small buffer
- * keeps small what user space has to copy when the target is full. But while our own recv()
- * holds the socket, a sender on this host answers the opened window from within it, and all
- * that comes counts in the socket's backlog until __release_sock() is through. A buffer
- * filled by that shuts the window, and nothing would open it before the sender's probe,
- * 200 ms on. So for that moment it must be larger than what the target takes until it is
- * full: then it is the target that ends the burst, and the next hand-back opens the window.
- */
-static void open_window(struct session *session, enum way way)
-{
-	int fd = source_of(session, way)->source.fd;
-	uint32_t room = kern_direction_room(&flow_of(session, way)->accel->dir);
-	uint32_t queued = law_queued(target_of(session, way));
-
-	room = room > queued ? room - queued : 0;
-	(void)socket_set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE,
-			     (int)(room + 2 * RELAY_SOURCE_WINDOW) / 2);
-	/* Each time: tcp_measure_rcv_mss() sets it anew when segments change their size. */
-	(void)socket_set_int(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, RELAY_SOURCE_WINDOW);
-}
-
-static void narrow_window(struct session *session, enum way way)
-{
-	(void)socket_set_int(source_of(session, way)->source.fd, SOL_SOCKET, SO_RCVBUFFORCE,
-			     RELAY_SOURCE_RCVBUF);
-}
-
 static void to_kernel(struct session *session, enum way way)
 {
 	struct accel *accel = flow_of(session, way)->accel;
 
 	accel->kernel_mode = true;
+	accel->ready = false;
 	accel->wait_us = 0;
 	leg_watch_input(session, source_of(session, way), false);
 }
@@ -338,6 +315,61 @@ static void send_peeked(struct session *session, enum way way, uint32_t n)
 	flow->copied += (uint64_t)sent;
 }
 
+/* Copy as any flow is copied. The bytes that are ahead have been sent. */
+static enum relay_result copy_kept(struct session *session, enum way way)
+{
+	struct flow *flow = flow_of(session, way);
+	enum relay_result result;
+
+	if (read_ahead(session, way))
+		return RELAY_ERROR;
+	source_of(session, way)->flags |= LEG_READABLE;
+	result = copy_move(session, way);
+	if (result == RELAY_EOF)
+		return finish(session, way);
+	if (result == RELAY_AGAIN && !flow->chunk)
+		flow->wake_us = 1;
+	return result;
+}
+
+/* Both directions under the program go together: what one passes up must not queue behind
+ * what the other redirects to the same socket (sk_psock_backlog() would charge it without
+ * the socket's lock, and a reader that waits for its own upload would never read). */
+static struct flow *coupled(struct session *session, enum way way)
+{
+	struct flow *other = flow_of(session, way == UP ? DOWN : UP);
+
+	return other->accel && !other->ended && !other->kernel_refused ? other : NULL;
+}
+
+/* Every byte is sent: let the kernel go on, unless more has come or the other direction is
+ * not as far. */
+static enum relay_result give_back(struct session *session, enum way way)
+{
+	struct flow *flow = flow_of(session, way), *other = coupled(session, way);
+	struct accel *accel = flow->accel;
+
+	accel->ready = true;
+	if (other && !other->accel->ready) {
+		leg_watch_input(session, source_of(session, way), true);
+		return read_ahead(session, way) ? RELAY_ERROR : RELAY_AGAIN;
+	}
+	if (!kern_direction_resume(&accel->dir, consumed(flow))) {
+		accel->ready = false;
+		return wait_more(flow); /* more came */
+	}
+	if (other && !kern_direction_resume(&other->accel->dir, consumed(other))) {
+		other->accel->ready = false;
+		kern_direction_take(&accel->dir);
+		to_user(session, way);
+		return read_ahead(session, way) ? RELAY_ERROR : wait_more(flow);
+	}
+	to_kernel(session, way);
+	if (other)
+		to_kernel(session, way == UP ? DOWN : UP);
+	return read_ahead(session, way) ? RELAY_ERROR : RELAY_AGAIN;
+}
+
 /*
  * User mode, second part: move what the kernel kept for us, and give the direction back.
  *
@@ -357,20 +389,18 @@ static enum relay_result move_kept(struct session *session, enum way way)
 		leg_died(source_of(session, way), errno);
 	if (got == 0 || source_of(session, way)->flags & LEG_DEAD)
 		return finish(session, way);
-	if (got > accel->ahead)
+	accel->ready = false;
+	if (got == RELAY_PEEK) /* far behind: copy, until little is left */
+		return copy_kept(session, way);
+	if (got > accel->ahead) {
+		accel->wait_us = 0;
 		send_peeked(session, way, (uint32_t)got);
+	}
 	if (got > accel->ahead || law_queued(target_of(session, way)) > RESUME_QUEUED) {
 		accel->waiting = true;
 		return wait_more(flow);
 	}
-	if (!kern_direction_resume(&accel->dir, consumed(flow)))
-		return wait_more(flow); /* more came */
-	to_kernel(session, way);
-	open_window(session, way);
-	if (read_ahead(session, way))
-		return RELAY_ERROR;
-	narrow_window(session, way);
-	return RELAY_AGAIN;
+	return give_back(session, way);
 }
 
 enum relay_result kernel_move(struct session *session, enum way way)

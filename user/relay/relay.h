@@ -26,13 +26,12 @@ struct listener;
 /* What one accelerated pair may hold in the kernel, in bytes as SO_SNDBUF and SO_RCVBUF take
  * them (the kernel doubles both). A target's send buffer takes what the verdict redirects,
  * see has_room(), and never blocks the kernel's worker. A source's receive buffer holds what
- * waits for user space; its window is clamped to half of that. */
+ * waits for user space. */
 #define RELAY_TARGET_SNDBUF (2 * UP_ROOM_MAX)
-#define RELAY_SOURCE_RCVBUF (512 << 10)
-#define RELAY_SOURCE_WINDOW (512 << 10)
+#define RELAY_SOURCE_RCVBUF (1 << 20)
 
-/* All that can wait in a source, peeked at once. */
-#define RELAY_PEEK (4 << 20)
+/* Peeked at once; a source that holds more is copied first. */
+#define RELAY_PEEK (1 << 20)
 
 /* Relaxed atomics, summed by whoever shows them. */
 struct relay_counters {

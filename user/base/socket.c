@@ -69,7 +69,7 @@ int socket_listen(const struct up_addr *addr, int backlog)
 	return take_fd(&fd);
 }
 
-int socket_connect(const struct up_addr *addr)
+int socket_connect(const struct up_addr *addr, bool data_follows)
 {
 	_cleanup_close_ int fd = -1;
 	struct sockaddr_storage sa;
@@ -78,6 +78,8 @@ int socket_connect(const struct up_addr *addr)
 	fd = open_for(addr, &sa, &len);
 	if (fd < 0)
 		return fd;
+	if (data_follows)
+		(void)socket_set_int(fd, IPPROTO_TCP, TCP_QUICKACK, 0);
 	if (connect(fd, (struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS)
 		return -errno;
 	return take_fd(&fd);

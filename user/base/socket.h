@@ -19,9 +19,10 @@ int socket_set_keepalive(int fd, uint32_t seconds);
  * Returns the descriptor or -errno. */
 int socket_listen(const struct up_addr *addr, int backlog);
 
-/* A non-blocking TCP socket on which connect() to addr was called. Returns the
- * descriptor or -errno; EINPROGRESS is not an error. */
-int socket_connect(const struct up_addr *addr);
+/* A non-blocking TCP socket on which connect() to addr was called. data_follows: the
+ * handshake's last ACK may wait for it, one packet less. Returns the descriptor or -errno;
+ * EINPROGRESS is not an error. */
+int socket_connect(const struct up_addr *addr, bool data_follows);
 
 /* Close so that the peer gets a RST: loud where the stream is not whole. */
 void socket_reset(int fd);

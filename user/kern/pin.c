@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Where the maps are pinned: /sys/fs/bpf/unproxy/relay, or relay.1, relay.2 ... where
- * other instances live. A directory is owned by whoever holds its flock, so what a killed
+ * Where the maps are pinned: /sys/fs/bpf/unproxy/relay, or relay-1, relay-2 ... where
+ * other instances live (bpffs refuses names with a dot). A directory is owned by whoever holds its flock, so what a killed
  * instance left is told from what a live one uses without pid files.
  */
 #include <dirent.h>
@@ -95,7 +95,7 @@ int kern_pin_claim(struct kern *kern, const char *root)
 		if (i == 0)
 			snprintf(path, sizeof(path), "%s/relay", root);
 		else
-			snprintf(path, sizeof(path), "%s/relay.%d", root, i);
+			snprintf(path, sizeof(path), "%s/relay-%d", root, i);
 		fd = claim_dir(path);
 		if (fd >= 0) {
 			memcpy(kern->pin_path, path, sizeof(path));

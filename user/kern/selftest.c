@@ -59,7 +59,7 @@ static int make_pair(int *ret_connected, int *ret_accepted)
 	if (getsockname(listener, (struct sockaddr *)&sa, &len) < 0)
 		return -errno;
 	addr_from_sockaddr(&addr, (struct sockaddr *)&sa);
-	connected = socket_connect(&addr);
+	connected = socket_connect(&addr, false);
 	if (connected < 0)
 		return connected;
 	if (wait_for(listener, POLLIN) || wait_for(connected, POLLOUT))

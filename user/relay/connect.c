@@ -147,7 +147,8 @@ static enum attempt send_early(struct session *session)
 static enum attempt attempt(struct session *session)
 {
 	struct leg *back = &session->legs[BACK];
-	int fd = socket_connect(pool_addr(session->listener->pool, session->server));
+	int fd = socket_connect(pool_addr(session->listener->pool, session->server),
+			    session->flows[UP].chunk != NULL);
 
 	back->flags = 0;
 	if (fd < 0) {

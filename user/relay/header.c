@@ -25,7 +25,7 @@
 
 static enum session_state refuse(struct session *session, enum up_reason reason, const char *hint)
 {
-	record_refused(session, reason, hint ? hint : up_reason_hint(reason));
+	record_refused(session, reason, hint);
 	return SESSION_CLOSED;
 }
 

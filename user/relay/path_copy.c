@@ -15,9 +15,9 @@
 
 /* send() as far as it goes. Returns bytes sent; a dead target takes everything: there is
  * nobody to read it, and the session ends by the leg's death. */
-static uint32_t send_some(struct leg *target, const uint8_t *data, uint32_t n)
+static uint32_t send_some(struct leg *target, const uint8_t *data, uint32_t n, int flags)
 {
-	ssize_t sent = send(target->source.fd, data, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	ssize_t sent = send(target->source.fd, data, n, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
 
 	if (sent >= 0) {
 		if ((uint32_t)sent < n)
@@ -60,7 +60,7 @@ bool copy_flush(struct session *session, enum way way)
 		return true;
 	if (!(target->flags & LEG_WRITABLE))
 		return false;
-	chunk->at += send_some(target, chunk->data + chunk->at, chunk->len - chunk->at);
+	chunk->at += send_some(target, chunk->data + chunk->at, chunk->len - chunk->at, 0);
 	if (chunk->at < chunk->len)
 		return false;
 	free(chunk);
@@ -88,6 +88,14 @@ static void count_bulk(struct session *session, enum way way, uint32_t got)
 	flow_of(session, way)->bulk += got;
 	if (got < BULK_READ)
 		other->bulk -= other->bulk < answered ? other->bulk : answered;
+}
+
+/* The source has sent its FIN: what is left of it goes out together with ours, one packet
+ * less. copy_move() reads on to the end and session.c shuts the target down at once; a
+ * corked segment cannot be forgotten. */
+static int more_flag(const struct leg *source)
+{
+	return source->flags & LEG_HUP && !(source->flags & LEG_DEAD) ? MSG_MORE : 0;
 }
 
 enum relay_result copy_move(struct session *session, enum way way)
@@ -120,7 +128,7 @@ enum relay_result copy_move(struct session *session, enum way way)
 		count_bulk(session, way, (uint32_t)got);
 		if (drained_by(source, got))
 			source->flags &= (uint8_t)~LEG_READABLE;
-		sent = send_some(target, buffer, (uint32_t)got);
+		sent = send_some(target, buffer, (uint32_t)got, more_flag(source));
 		if (sent == (uint32_t)got)
 			continue;
 		if (copy_keep(flow, buffer + sent, (uint32_t)got - sent)) {

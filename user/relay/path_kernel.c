@@ -136,6 +136,8 @@ int kernel_begin(struct session *session)
 	err = start(session, UP);
 	if (err)
 		accel_drop(session, UP);
+	else /* the program shows what it parses */
+		session->shown_cookie = session->flows[UP].accel->dir.cookie;
 	return err;
 }
 
@@ -221,15 +223,16 @@ static enum relay_result finish(struct session *session, enum way way)
 		session->reason = "byte_count_unreadable";
 		return RELAY_ERROR;
 	}
-	if (written == received)
+	if (written == received || target_of(session, way)->flags & LEG_DEAD)
 		return RELAY_EOF;
-	/* A reset source may or may not have sent a FIN before; it ends in a RST anyway. */
-	if (dead && written + 1 == received)
-		return RELAY_EOF;
-	if (target_of(session, way)->flags & LEG_DEAD)
+	/* A reset source may or may not have sent a FIN before: one more or less. It ends in a
+	 * RST anyway. */
+	if (dead && written + 1 >= received)
 		return RELAY_EOF;
 	if (written < received && progressed(session, flow->accel, written))
 		return wait_more(flow);
+	if (dead)
+		return RELAY_EOF;
 
 	counter_add(&session->worker->relay->counters.bytes_missing, 1);
 	log_error("relay.bytes_missing listener=%s received=%llu written=%llu action=reset",

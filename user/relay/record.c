@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "relay/record.h"
 
+#include <string.h>
 #include <sys/socket.h>
 
 #include "base/addr.h"
@@ -84,17 +85,33 @@ static struct record describe(struct session *session, enum record_event event)
 	return record;
 }
 
+/* A balancer's own health check: LOCAL, or a header that names the balancer itself (Classic
+ * ELB, HAProxy with version 1), and nothing said. */
+static bool is_health_check(const struct session *session)
+{
+	bool own = session->command == UP_COMMAND_LOCAL ||
+		   memcmp(session->client.ip, session->balancer.ip,
+			  sizeof(session->client.ip)) == 0;
+
+	return session->version && own && !flow_bytes(&session->flows[UP]);
+}
+
 void record_refused(struct session *session, enum up_reason reason, const char *hint)
 {
 	struct record record;
 
 	session->reset = true;
+	if (reason == UP_REASON_RESET && is_health_check(session)) {
+		session->reason = up_reason_name(reason);
+		record_probe(session);
+		return;
+	}
 	counter_add(&session->worker->relay->counters.refused, 1);
 	if (!session->worker->relay->log)
 		return;
 	session->reason = up_reason_name(reason);
 	record = describe(session, RECORD_REFUSED);
-	record.hint = hint;
+	record.hint = hint ? hint : up_reason_hint(reason);
 	put(session->worker, &record, session->tlvs);
 }
 
@@ -123,11 +140,8 @@ void record_probe(struct session *session)
 
 void record_ended(struct session *session)
 {
-	/* A balancer's own health check: LOCAL, and nothing said. */
-	if (session->version == 2 && session->command == UP_COMMAND_LOCAL &&
-	    !flow_bytes(&session->flows[UP])) {
+	if (is_health_check(session))
 		record_probe(session);
-		return;
-	}
-	put_event(session, RECORD_END);
+	else
+		put_event(session, RECORD_END);
 }

@@ -103,8 +103,8 @@ void worker_join(struct worker *worker);
 /* Sessions are gone by then. NULL is allowed. */
 void worker_free(struct worker *worker);
 
-/* A connection ended: the last one lets a draining worker stop. */
-void worker_session_gone(struct worker *worker);
+/* A session came (1) or went (-1): the last one lets a draining worker stop. */
+void worker_count(struct worker *worker, int change);
 
 static inline void counter_add(uint64_t *counter, uint64_t n)
 {

@@ -158,7 +158,7 @@ int session_new(struct listener *listener, int fd, const struct up_addr *peer, b
 	list_append(&worker->sessions, &session->all);
 	list_append(&worker->young, &session->turn);
 	list_init(&session->fast);
-	worker->n_sessions++;
+	worker_count(worker, 1);
 	__atomic_fetch_add(&relay->connections, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(listener->connections, 1, __ATOMIC_RELAXED);
 
@@ -210,12 +210,11 @@ void session_close(struct session *session, bool reset)
 	list_remove(&session->fast);
 	free(session->tried);
 	free(session->tlvs);
-	worker->n_sessions--;
+	worker_count(worker, -1);
 	__atomic_fetch_sub(&worker->relay->connections, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_sub(listener->connections, 1, __ATOMIC_RELAXED);
 	counter_add(&worker->relay->counters.closed, 1);
 	loop_defer(worker->loop, &session->deferred);
-	worker_session_gone(worker);
 }
 
 void session_abort(struct session *session, const char *reason)

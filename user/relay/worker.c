@@ -18,14 +18,19 @@
 
 #define TICK_US 1000000
 
+/* With no more sessions than these the loop may spin for the next event. */
+#define SPIN_SESSIONS 2
+
 static void stop_when_empty(struct worker *worker)
 {
 	if (worker->draining && !worker->n_sessions)
 		loop_stop(worker->loop);
 }
 
-void worker_session_gone(struct worker *worker)
+void worker_count(struct worker *worker, int change)
 {
+	worker->n_sessions += (uint32_t)change;
+	loop_spin(worker->loop, worker->n_sessions > 0 && worker->n_sessions <= SPIN_SESSIONS);
 	stop_when_empty(worker);
 }
 

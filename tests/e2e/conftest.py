@@ -169,6 +169,7 @@ class Bench:
             if self.snapshot and daemon is self.snapshot.daemon:
                 self.snapshot.assert_same()
             daemon.stop()
+            print("\n".join(daemon.lines[-1:]))
 
 
 @pytest.hookimpl(hookwrapper=True)

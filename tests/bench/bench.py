@@ -33,7 +33,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one short round: does it work at all")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=3, help="of one run of a load")
+    parser.add_argument("--seconds", type=int, default=2, help="of one run of a load")
     parser.add_argument("--gigabytes", type=float, default=2, help="of one run of a bulk load")
     parser.add_argument("--only", default="", help="loads, a list: " + ",".join(loads.LOADS) + ",log")
     parser.add_argument("--contenders", default="", help="a list, as the tables name them")

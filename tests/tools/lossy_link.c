@@ -138,7 +138,8 @@ int main(int argc, char **argv)
 	struct pollfd fds[3] = { { .fd = 0, .events = POLLIN } };
 
 	if (argc != 9) {
-		fprintf(stderr, "usage: lossy_link NETNS_A DEVICE_A NETNS_B DEVICE_B SEED LOSS DUPLICATE REORDER\n");
+		fprintf(stderr, "usage: lossy_link NETNS_A DEVICE_A NETNS_B DEVICE_B SEED LOSS "
+				"DUPLICATE REORDER\n");
 		return 2;
 	}
 	there.from = back.to = open_tun(argv[1], argv[2]);
@@ -163,7 +164,7 @@ int main(int argc, char **argv)
 		if (fds[2].revents)
 			carry(&back);
 	}
-	printf("{\"passed\":%lu,\"lost\":%lu,\"doubled\":%lu,\"reordered\":%lu}\n", link_state.passed,
-	       link_state.lost, link_state.doubled, link_state.reordered);
+	printf("{\"passed\":%lu,\"lost\":%lu,\"doubled\":%lu,\"reordered\":%lu}\n",
+	       link_state.passed, link_state.lost, link_state.doubled, link_state.reordered);
 	return 0;
 }

@@ -41,9 +41,9 @@ static inline void stream_fill(uint64_t seed, uint64_t offset, uint8_t *out, siz
 
 /* What a receiver knows of a stream; zero-initialise and set bad to -1. */
 struct stream_check {
-	uint64_t seed;   /* learnt from the first eight bytes */
-	uint64_t count;  /* bytes seen */
-	int64_t bad;     /* first offset that differs, -1: none */
+	uint64_t seed;  /* learnt from the first eight bytes */
+	uint64_t count; /* bytes seen */
+	int64_t bad;    /* first offset that differs, -1: none */
 };
 
 /* Feed the next len bytes. */

@@ -14,25 +14,47 @@
 
 enum op_kind {
 	/* these four carry bytes */
-	OP_HEX, OP_HEXMORE, OP_SPLIT, OP_TRICKLE, OP_V1, OP_V2, OP_DATA, OP_ACKED, OP_RX, OP_RXEOF, OP_TX, OP_TXDONE,
-	OP_GO, OP_MS, OP_FIN, OP_RST, OP_CLOSE, OP_FLIP, OP_RATE, OP_REST, OP_EOF, OP_END, OP_ABORTED,
+	OP_HEX,
+	OP_HEXMORE,
+	OP_SPLIT,
+	OP_TRICKLE,
+	OP_V1,
+	OP_V2,
+	OP_DATA,
+	OP_ACKED,
+	OP_RX,
+	OP_RXEOF,
+	OP_TX,
+	OP_TXDONE,
+	OP_GO,
+	OP_MS,
+	OP_FIN,
+	OP_RST,
+	OP_CLOSE,
+	OP_FLIP,
+	OP_RATE,
+	OP_REST,
+	OP_EOF,
+	OP_END,
+	OP_ABORTED,
 	OP__MAX,
 };
 
 static const char *const op_names[OP__MAX] = {
-	[OP_HEX] = "hex", [OP_HEXMORE] = "hexmore", [OP_SPLIT] = "split",
-	[OP_TRICKLE] = "trickle", [OP_V1] = "v1", [OP_V2] = "v2",
-	[OP_DATA] = "data", [OP_ACKED] = "acked", [OP_RX] = "rx", [OP_RXEOF] = "rxeof",
-	[OP_TX] = "tx", [OP_TXDONE] = "txdone", [OP_GO] = "go", [OP_MS] = "ms",
-	[OP_FIN] = "fin", [OP_RST] = "rst", [OP_CLOSE] = "close", [OP_FLIP] = "flip",
-	[OP_RATE] = "rate", [OP_REST] = "rest", [OP_EOF] = "eof", [OP_END] = "end",
-	[OP_ABORTED] = "aborted",
+	[OP_HEX] = "hex",         [OP_HEXMORE] = "hexmore", [OP_SPLIT] = "split",
+	[OP_TRICKLE] = "trickle", [OP_V1] = "v1",           [OP_V2] = "v2",
+	[OP_DATA] = "data",       [OP_ACKED] = "acked",     [OP_RX] = "rx",
+	[OP_RXEOF] = "rxeof",     [OP_TX] = "tx",           [OP_TXDONE] = "txdone",
+	[OP_GO] = "go",           [OP_MS] = "ms",           [OP_FIN] = "fin",
+	[OP_RST] = "rst",         [OP_CLOSE] = "close",     [OP_FLIP] = "flip",
+	[OP_RATE] = "rate",       [OP_REST] = "rest",       [OP_EOF] = "eof",
+	[OP_END] = "end",         [OP_ABORTED] = "aborted",
 };
 
 /* name[:N[-MAX][/CHUNK][*COUNT]] or name:HEX */
 struct op {
 	enum op_kind kind;
-	uint64_t n, max;  /* max: the number is drawn from n..max per connection */
+	uint64_t n, max; /* max: the number is drawn from n..max per connection */
 	uint64_t chunk, count;
 	uint8_t *hex;
 	size_t hex_len;

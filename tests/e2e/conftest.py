@@ -76,6 +76,7 @@ def matrix(request):
 
 class Bench:
     """One test's namespaces, daemon and peers."""
+    stand_in = STAND_IN
 
     def __init__(self, net, tmp_path):
         self.net, self.tmp_path = net, tmp_path
@@ -149,7 +150,7 @@ class Bench:
         """After a failure: the daemon's counters, if it can still tell them."""
         for daemon in self.daemons:
             if daemon.process and daemon.alive():
-                print(f"maps: {leaks.map_entries()}")
+                print(f"maps: {leaks.map_entries()}\nclient log: {daemon.tail()}")
                 daemon.process.send_signal(signal.SIGTERM)
                 daemon.process.send_signal(signal.SIGTERM)
                 try:

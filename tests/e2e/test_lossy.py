@@ -20,5 +20,6 @@ def test_loss_duplication_and_reordering(bench, net, matrix):
     there = {"ns": net.client, "address": address}
     bench.exact(family, ("v2:1,data:700000,fin", "rest,eof"), ("data:700000,fin", "rest,eof"), count=12, server_options=there)
     bench.exact(family, (f"trickle:{UNKNOWN},data:5000,fin", "rest,eof"), ("rxeof,data:90000,fin", "rest,eof"), count=6, server_options=there)
+    bench.finish()  # the last FIN needs the line, too
     counters = json.loads(net.link.stop())
     assert min(counters["lost"], counters["doubled"], counters["reordered"]) > 20, counters

@@ -63,14 +63,17 @@ def test_stopped_and_slow_readers(bench):
 
 @pytest.mark.parametrize("path, family", [("auto", 4), ("always", 6)])
 def test_a_thousand_flips(bench, path, family):
-    """A reader that reads and stops in turn, a sender that is always ahead: the direction goes from the
-    kernel to user space and back with every turn."""
+    """Bursts into a reader that stands still, each followed by peace: the direction goes from the kernel
+    to user space and back with every one of them."""
     if STAND_IN:
         pytest.skip("SKIP: a stand-in has no kernel path")
-    step, turns = 6_000_000, 1000
+    burst, turns = 5_000_000, 1000
     bench.path_daemon(path, family)
-    s = bench.server(family, tx=f"rx:8,data:{step * (turns + 20)},fin", rx="rest", timeout=80)
-    c = bench.client(family, tx="v1,data:8,rxeof,fin", rx=f"flip:{step}/4*{turns},rest", rcvbuf=262144, timeout=80)
+    server = ",".join(f"data:{burst},rx:{8 * (n + 2)}" for n in range(turns))
+    client = ",".join(f"rx:{burst * (n + 1)},data:8" for n in range(turns))
+    s = bench.server(family, tx=f"rx:8,{server},fin", rx="rest", timeout=80)
+    c = bench.client(family, tx=f"v1,data:8,{client},rxeof,fin", rx=",".join([f"ms:2,data:{burst}"] * turns) + ",eof",
+                     rcvbuf=262144, timeout=80)
     peer.assert_exact(c.finish(85), s.finish(), 1)
     bench.finish()
     handbacks = int(bench.daemons[0].events("stopped")[0]["handbacks"])

@@ -67,8 +67,9 @@ def read_all(s):
 
 def ask(ns, address, port, data, source=None, finish=True):
     """Send, half-close, read all. Returns (answer, "eof" or "rst")."""
-    s = ns.connect(address, port, source)
+    s = ns.socket(address, source)
     try:
+        s.connect((address, port))
         s.sendall(data)
         if finish:
             s.shutdown(socket.SHUT_WR)

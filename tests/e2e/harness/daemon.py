@@ -138,9 +138,9 @@ class Daemon:
             return found if count is None or len(found) >= count else None
         if count is None:
             return read()
-        return until(read, lambda: f"{count} lines {want} in the client log:\n{self._tail()}\n{self.log()}", seconds)
+        return until(read, lambda: f"{count} lines {want} in the client log:\n{self.tail()}\n{self.log()}", seconds)
 
-    def _tail(self):
+    def tail(self):
         try:
             with open(self.client_log) as f:
                 return f.read()[-2000:]

@@ -55,6 +55,18 @@ def map_entries():
     return counts
 
 
+def counter(name):
+    """A counter of the pinned `stats` maps, over all processors and instances."""
+    def total(value):
+        if isinstance(value, list):
+            return sum(map(total, value))
+        if isinstance(value, dict):
+            return sum(v if k == name and isinstance(v, int) else total(v) for k, v in value.items())
+        return 0
+    maps = [bpftool("map", "dump", "pinned", p) for p in pins() if os.path.basename(p) == "stats"]
+    return sum(total([row.get("formatted", row) for row in rows]) for rows in maps)
+
+
 def slab(*names):
     """Objects in use of the kernel's caches of these names; {} where they cannot be read."""
     try:

@@ -29,7 +29,7 @@
  * more than the base, and the sum of the rest is what the host moves in that time.
  */
 #define UP_ROOM_BASE (1U << 20)
-#define UP_ROOM_MAX (4U << 20)
+#define UP_ROOM_MAX (8U << 20)
 #define UP_ROOM_SPAN_NS 4000000U
 
 /* What the verdict does with the first segment of a source. */

@@ -18,6 +18,11 @@
 #define WAIT_FIRST_US 100
 #define WAIT_LAST_US 51200
 
+/* Bytes kept unread for nudge(), how often it looks, and after how long. */
+#define NUDGES 32U
+#define NUDGE_LOOKS 32U
+#define NUDGE_US 100
+
 /* At the end of a stream: without any progress for so long, the law is broken. */
 #define LAW_PATIENCE_US (10 * 1000000ULL)
 
@@ -31,6 +36,8 @@ struct accel {
 	uint64_t written;     /* at the last look, to see progress */
 	uint64_t progress_us; /* when it last grew */
 	uint32_t queued;      /* in the target, at the last look */
+	uint64_t seen;        /* by the program, at nudge()'s last look */
+	uint32_t looks;       /* of nudge() since the kernel has the direction */
 	bool ready;           /* user mode: nothing is left to move, as far as we know */
 	uint32_t ahead;       /* bytes at the source's front that the target has already */
 	uint32_t wait_us;
@@ -141,12 +148,41 @@ int kernel_begin(struct session *session)
 	return err;
 }
 
+/* Read the source empty, keeping the bytes: a segment of which a part has been read would
+ * have to be trimmed, and a coalesced one is too large for that. -EAGAIN: too much came. */
+static int drain_source(struct session *session, enum way way)
+{
+	struct flow *flow = flow_of(session, way);
+	uint8_t *buffer = session->worker->peeked;
+	uint32_t held = 0;
+	ssize_t got;
+
+	do {
+		got = recv(source_of(session, way)->source.fd, buffer + held, RELAY_PEEK - held,
+			   MSG_DONTWAIT);
+		if (got > 0)
+			held += (uint32_t)got;
+	} while (got > 0 && held < RELAY_PEEK);
+	flow->copied += held;
+	if (held && copy_keep(flow, buffer, held)) {
+		leg_died(source_of(session, way), ENOMEM);
+		return -ENOMEM;
+	}
+	/* The end, or an error: copy_move() meets it again. */
+	return got < 0 && errno == EAGAIN ? 0 : -EAGAIN;
+}
+
 int kernel_promote(struct session *session, enum way way)
 {
 	struct flow *flow = flow_of(session, way);
 	bool begun = flow->accel;
 	int err;
 
+	if (!begun) {
+		err = drain_source(session, way);
+		if (err)
+			return err;
+	}
 	err = prepare_target(session, way);
 	if (!err && !begun)
 		err = accel_new(session, way, UP_STAGE_STREAM);
@@ -268,6 +304,8 @@ static void to_kernel(struct session *session, enum way way)
 	accel->kernel_mode = true;
 	accel->ready = false;
 	accel->wait_us = 0;
+	accel->looks = 0;
+	accel->seen = kern_direction_seen(&accel->dir);
 	leg_watch_input(session, source_of(session, way), false);
 }
 
@@ -281,14 +319,14 @@ static void to_user(struct session *session, enum way way)
 	counter_add(&session->worker->relay->counters.handbacks, 1);
 }
 
-/* Read what was peeked and sent: now the sender's window opens. */
-static int read_ahead(struct session *session, enum way way)
+/* Read what was peeked and sent, but for the last `keep` bytes. */
+static int read_ahead(struct session *session, enum way way, uint32_t keep)
 {
 	struct accel *accel = flow_of(session, way)->accel;
 
-	while (accel->ahead) {
+	while (accel->ahead > keep) {
 		ssize_t got = recv(source_of(session, way)->source.fd, session->worker->peeked,
-				   accel->ahead, MSG_DONTWAIT);
+				   accel->ahead - keep, MSG_DONTWAIT);
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -299,6 +337,30 @@ static int read_ahead(struct session *session, enum way way)
 		accel->ahead -= (uint32_t)got;
 	}
 	return 0;
+}
+
+/*
+ * Kernel mode, just begun. Our read opened the sender's window, and a sender on this host
+ * answered from within that recv(), which holds the socket: what comes then counts in the
+ * socket's backlog until __release_sock() is through, a buffer filled by that shuts the
+ * window, and nobody would open it before the sender's probe, 200 ms on. Hence the bytes kept
+ * unread: each one read opens the window again, for as long as we look. Later segments
+ * come from the softirq, and the window stays open by itself; what is left unread then
+ * does no harm.
+ */
+static enum relay_result nudge(struct session *session, enum way way)
+{
+	struct flow *flow = flow_of(session, way);
+	struct accel *accel = flow->accel;
+	uint64_t seen = kern_direction_seen(&accel->dir);
+
+	if (!accel->ahead || accel->looks++ >= NUDGE_LOOKS)
+		return RELAY_AGAIN;
+	if (seen == accel->seen && read_ahead(session, way, accel->ahead - 1))
+		return RELAY_ERROR;
+	accel->seen = seen;
+	flow->wake_us = NUDGE_US;
+	return RELAY_AGAIN;
 }
 
 /* The target takes what it can of n peeked bytes, the first `ahead` of which it has. */
@@ -324,7 +386,7 @@ static enum relay_result copy_kept(struct session *session, enum way way)
 	struct flow *flow = flow_of(session, way);
 	enum relay_result result;
 
-	if (read_ahead(session, way))
+	if (read_ahead(session, way, 0))
 		return RELAY_ERROR;
 	source_of(session, way)->flags |= LEG_READABLE;
 	result = copy_move(session, way);
@@ -355,7 +417,7 @@ static enum relay_result give_back(struct session *session, enum way way)
 	accel->ready = true;
 	if (other && !other->accel->ready) {
 		leg_watch_input(session, source_of(session, way), true);
-		return read_ahead(session, way) ? RELAY_ERROR : RELAY_AGAIN;
+		return read_ahead(session, way, 0) ? RELAY_ERROR : RELAY_AGAIN;
 	}
 	if (!kern_direction_resume(&accel->dir, consumed(flow))) {
 		accel->ready = false;
@@ -365,12 +427,12 @@ static enum relay_result give_back(struct session *session, enum way way)
 		other->accel->ready = false;
 		kern_direction_take(&accel->dir);
 		to_user(session, way);
-		return read_ahead(session, way) ? RELAY_ERROR : wait_more(flow);
+		return read_ahead(session, way, 0) ? RELAY_ERROR : wait_more(flow);
 	}
 	to_kernel(session, way);
 	if (other)
 		to_kernel(session, way == UP ? DOWN : UP);
-	return read_ahead(session, way) ? RELAY_ERROR : RELAY_AGAIN;
+	return read_ahead(session, way, NUDGES) ? RELAY_ERROR : nudge(session, way);
 }
 
 /*
@@ -421,7 +483,7 @@ enum relay_result kernel_move(struct session *session, enum way way)
 		if (!kern_direction_user(&accel->dir)) {
 			kernel_refresh(session, way);
 			return source->flags & (LEG_HUP | LEG_DEAD) ? finish(session, way) :
-								      RELAY_AGAIN;
+								      nudge(session, way);
 		}
 		to_user(session, way);
 	}

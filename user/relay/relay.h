@@ -31,7 +31,7 @@ struct listener;
 #define RELAY_SOURCE_RCVBUF (1 << 20)
 
 /* Peeked at once; a source that holds more is copied first. */
-#define RELAY_PEEK (1 << 20)
+#define RELAY_PEEK (4 << 20)
 
 /* Relaxed atomics, summed by whoever shows them. */
 struct relay_counters {

@@ -246,8 +246,16 @@ static enum relay_result promote(struct session *session, enum way way)
 	const struct conf_listener *conf = session->listener->conf;
 	struct flow *flow = flow_of(session, way);
 
-	if (may_accelerate(session, way) && kernel_promote(session, way) == 0)
-		return kernel_move(session, way);
+	if (may_accelerate(session, way)) {
+		int err = kernel_promote(session, way);
+
+		if (!err)
+			return kernel_move(session, way);
+		if (err == -EAGAIN || flow->chunk) { /* bytes in hand: no event will come */
+			flow->wake_us = 1;
+			return RELAY_AGAIN;
+		}
+	}
 	if (!conf->splice || flow->splice_refused)
 		return RELAY_AGAIN;
 	bulk_bound_source(session, way);

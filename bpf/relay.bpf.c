@@ -102,7 +102,8 @@ static __always_inline enum trim_result trim_consumed(struct __sk_buff *skb,
 						      struct up_direction *dir)
 {
 	struct sk_buff *kskb = bpf_cast_to_kern_ctx(skb);
-	struct tcp_skb_cb *cb = bpf_rdonly_cast(kskb->cb, bpf_core_type_id_kernel(struct tcp_skb_cb));
+	struct tcp_skb_cb *cb = bpf_rdonly_cast(kskb->cb,
+						bpf_core_type_id_kernel(struct tcp_skb_cb));
 	struct tcp_sock *tp = bpf_rdonly_cast(kskb->sk, bpf_core_type_id_kernel(struct tcp_sock));
 	__u32 seq = cb->seq;
 	__u32 len = skb->len;

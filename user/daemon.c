@@ -59,8 +59,8 @@ static uint32_t connection_limit(const struct conf *conf)
 	}
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > UINT32_MAX)
 		limit.rlim_cur = 1 << 20;
-	fit = limit.rlim_cur > 2 * FDS_RESERVED ? (uint32_t)(limit.rlim_cur - FDS_RESERVED) / 2 :
-						  (uint32_t)limit.rlim_cur / 4;
+	fit = limit.rlim_cur > 2 * FDS_RESERVED ? (uint32_t)(limit.rlim_cur - FDS_RESERVED) / 2
+						: (uint32_t)limit.rlim_cur / 4;
 	if (conf->max_connections > fit)
 		log_warn("limit.lowered max_connections=%u to=%u reason=\"RLIMIT_NOFILE is %llu\"",
 			 conf->max_connections, fit, (unsigned long long)limit.rlim_cur);
@@ -304,8 +304,8 @@ static void say_ready(const struct daemon *daemon)
 		const struct conf_listener *listener = &daemon->conf->listeners[i];
 
 		addr_format(&listener->binds[0].addr, text, sizeof(text));
-		log_info("listener.open listener=%s address=%s binds=%zu backend=%s", listener->name,
-			 text, listener->n_binds, listener->backend->name);
+		log_info("listener.open listener=%s address=%s binds=%zu backend=%s",
+			 listener->name, text, listener->n_binds, listener->backend->name);
 	}
 	log_info("ready workers=%u max_connections=%u", daemon->relay.n_workers,
 		 daemon->relay.max_connections);
@@ -320,8 +320,8 @@ static void say_goodbye(const struct daemon *daemon)
 		 (unsigned long long)c->accepted, (unsigned long long)c->closed,
 		 (unsigned long long)c->refused, (unsigned long long)c->probes,
 		 (unsigned long long)c->bytes_missing, (unsigned long long)c->handbacks,
-		 (unsigned long long)(daemon->relay.log ? client_log_dropped(daemon->relay.log) :
-							  0));
+		 (unsigned long long)(daemon->relay.log ? client_log_dropped(daemon->relay.log)
+							: 0));
 }
 
 static void stop(struct daemon *daemon)

@@ -114,12 +114,12 @@ struct up_conn {
 	char backend[UP_TEXT_ADDR];  /* the server chosen; empty before CONNECT */
 	char listener[UP_TEXT_NAME];
 	enum up_conn_state state;
-	enum up_conn_path path_up;   /* client -> backend */
+	enum up_conn_path path_up; /* client -> backend */
 	enum up_conn_path path_down;
-	__u32 header_version;        /* 0: no PROXY header */
-	__u64 bytes_up;              /* without the header; refreshed every second */
+	__u32 header_version; /* 0: no PROXY header */
+	__u64 bytes_up;       /* without the header; refreshed every second */
 	__u64 bytes_down;
-	__u64 accepted;              /* seconds since 1970; 0 while only the kernel knows it */
+	__u64 accepted; /* seconds since 1970; 0 while only the kernel knows it */
 };
 
 /* A server of a backend. Key: its number, in the order of the configuration. */
@@ -138,15 +138,15 @@ struct up_backend {
 struct up_stats {
 	__u64 redirected_bytes;
 	__u64 redirected_segments;
-	__u64 passed_segments;   /* to user space, in user mode */
-	__u64 fins;              /* bare FINs held back */
-	__u64 duplicates;        /* segments whose every byte was consumed before */
-	__u64 trimmed;           /* segments that lost a consumed part */
-	__u64 congested;         /* switches to user mode for lack of room */
+	__u64 passed_segments; /* to user space, in user mode */
+	__u64 fins;            /* bare FINs held back */
+	__u64 duplicates;      /* segments whose every byte was consumed before */
+	__u64 trimmed;         /* segments that lost a consumed part */
+	__u64 congested;       /* switches to user mode for lack of room */
 	__u64 no_target;
 	__u64 trim_failed;
-	__u64 unknown_source;    /* a socket without a direction: passed up */
-	__u64 events_lost;       /* ring full; the daemon's sweep finds them */
+	__u64 unknown_source; /* a socket without a direction: passed up */
+	__u64 events_lost;    /* ring full; the daemon's sweep finds them */
 	__u64 headers_complete;
 	__u64 headers_incomplete;
 	__u64 headers_invalid;

@@ -18,10 +18,10 @@ enum up_family {
 
 /* An endpoint of a TCP connection. */
 struct up_addr {
-	__u8 ip[16];  /* network order; IPv4 is stored v4-mapped */
-	__u16 port;   /* host order */
-	__u8 family;  /* enum up_family */
-	__u8 pad;     /* zero: map keys are compared byte by byte */
+	__u8 ip[16]; /* network order; IPv4 is stored v4-mapped */
+	__u16 port;  /* host order */
+	__u8 family; /* enum up_family */
+	__u8 pad;    /* zero: map keys are compared byte by byte */
 };
 _Static_assert(sizeof(struct up_addr) == 20, "up_addr is part of the map ABI");
 

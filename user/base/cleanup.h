@@ -32,12 +32,12 @@ static inline int take_fd(int *fd)
 }
 
 /* Give the pointer away: the local no longer owns it. */
-#define TAKE_PTR(p)                              \
-	({                                       \
-		__typeof__(p) *_p = &(p);        \
-		__typeof__(p) _taken = *_p;      \
-		*_p = NULL;                      \
-		_taken;                          \
+#define TAKE_PTR(p)                         \
+	({                                  \
+		__typeof__(p) *_p = &(p);   \
+		__typeof__(p) _taken = *_p; \
+		*_p = NULL;                 \
+		_taken;                     \
 	})
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))

@@ -5,7 +5,7 @@
 
 #define EXIT_USAGE 2
 
-int cmd_run(int argc, char **argv);     /* argv[0] is the subcommand's name */
+int cmd_run(int argc, char **argv); /* argv[0] is the subcommand's name */
 int cmd_check(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 

@@ -15,9 +15,9 @@
 struct kern;
 
 struct kern_params {
-	unsigned workers;  /* each has its own ring and its own share of the slots */
-	uint32_t slots;    /* accelerated directions in all; 0: KERN_SLOTS */
-	uint32_t shown;    /* connections shown at most; 0: KERN_SHOWN */
+	unsigned workers;     /* each has its own ring and its own share of the slots */
+	uint32_t slots;       /* accelerated directions in all; 0: KERN_SLOTS */
+	uint32_t shown;       /* connections shown at most; 0: KERN_SHOWN */
 	const char *pin_root; /* NULL: "/sys/fs/bpf/unproxy" */
 };
 
@@ -57,8 +57,8 @@ struct kern_direction {
 struct kern_source {
 	int fd;
 	unsigned worker;
-	uint64_t token;      /* comes back in events */
-	enum up_stage stage; /* UP_STAGE_HEADER or UP_STAGE_STREAM */
+	uint64_t token;                    /* comes back in events */
+	enum up_stage stage;               /* UP_STAGE_HEADER or UP_STAGE_STREAM */
 	uint32_t header_max, header_flags; /* for UP_STAGE_HEADER */
 };
 

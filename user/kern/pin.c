@@ -32,9 +32,9 @@ static int mount_bpffs(void)
 		return -errno;
 	if (fs.f_type == BPF_FS_MAGIC)
 		return 0;
-	return mount("bpf", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") < 0 ?
-		       -errno :
-		       0;
+	return mount("bpf", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") < 0
+		       ? -errno
+		       : 0;
 }
 
 /* Unlink every pin in a directory of ours. */
@@ -114,8 +114,9 @@ int kern_pin_claim(struct kern *kern, const char *root)
 int kern_pin_maps(struct kern *kern)
 {
 	struct bpf_map *maps[] = {
-		kern->skel->maps.sources,      kern->skel->maps.targets, kern->skel->maps.direction_of,
-		kern->skel->maps.directions,   kern->skel->maps.rings,   kern->skel->maps.connections,
+		kern->skel->maps.sources,      kern->skel->maps.targets,
+		kern->skel->maps.direction_of, kern->skel->maps.directions,
+		kern->skel->maps.rings,        kern->skel->maps.connections,
 		kern->skel->maps.backends,     kern->skel->maps.stats,
 	};
 

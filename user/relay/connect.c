@@ -148,7 +148,7 @@ static enum attempt attempt(struct session *session)
 {
 	struct leg *back = &session->legs[BACK];
 	int fd = socket_connect(pool_addr(session->listener->pool, session->server),
-			    session->flows[UP].chunk != NULL);
+				session->flows[UP].chunk != NULL);
 
 	back->flags = 0;
 	if (fd < 0) {

@@ -90,8 +90,8 @@ static struct record describe(struct session *session, enum record_event event)
 static bool is_health_check(const struct session *session)
 {
 	bool own = session->command == UP_COMMAND_LOCAL ||
-		   memcmp(session->client.ip, session->balancer.ip,
-			  sizeof(session->client.ip)) == 0;
+		   memcmp(session->client.ip, session->balancer.ip, sizeof(session->client.ip)) ==
+			   0;
 
 	return session->version && own && !flow_bytes(&session->flows[UP]);
 }

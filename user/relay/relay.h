@@ -51,11 +51,11 @@ struct relay {
 	struct pool **pools;    /* one per conf->backends, same order */
 	struct limits *limits;  /* connections per source and listener */
 	uint32_t max_connections;
-	uint32_t connections;   /* atomic: now */
+	uint32_t connections;           /* atomic: now */
 	uint32_t *listener_connections; /* atomic: now, one per conf->listeners */
 	struct relay_counters counters;
 	unsigned n_workers;
-	int done_fd;            /* eventfd: each worker adds one when it has stopped */
+	int done_fd; /* eventfd: each worker adds one when it has stopped */
 };
 
 struct pipe_pool;
@@ -76,9 +76,9 @@ struct worker {
 	bool draining;
 	struct kern_ring *ring;
 	struct loop_source ring_source;
-	struct list sessions;        /* all */
-	struct list young;           /* not settled yet, oldest first */
-	struct list changed;         /* to be shown anew */
+	struct list sessions; /* all */
+	struct list young;    /* not settled yet, oldest first */
+	struct list changed;  /* to be shown anew */
 	struct list accelerated;
 	uint32_t n_sessions;
 	struct pipe_pool *pipes;

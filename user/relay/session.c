@@ -236,8 +236,7 @@ static bool may_accelerate(const struct session *session, enum way way)
 	return session->worker->relay->kern &&
 	       session->listener->conf->kernel_path != CONF_KERNEL_OFF &&
 	       session->state == SESSION_RELAY && !(flags & (LEG_HUP | LEG_DEAD)) &&
-	       !session->flows[way].kernel_refused &&
-	       !session->flows[way == UP ? DOWN : UP].accel;
+	       !session->flows[way].kernel_refused && !session->flows[way == UP ? DOWN : UP].accel;
 }
 
 /* A flow has moved a lot: give it to the path that does it best. */
@@ -381,8 +380,8 @@ static enum session_state relay_step(struct session *session)
 		return SESSION_CLOSED;
 	}
 	set_timer(session);
-	return session->flows[UP].ended || session->flows[DOWN].ended ? SESSION_HALF :
-									 session->state;
+	return session->flows[UP].ended || session->flows[DOWN].ended ? SESSION_HALF
+								      : session->state;
 }
 
 typedef enum session_state step_fn(struct session *session);
@@ -423,8 +422,8 @@ void session_run(struct session *session)
 		if (next == SESSION_CLOSED)
 			session_close(session, session->reset);
 	}
-	if (session->state != SESSION_CLOSED && (watch_leg(session, &session->legs[FRONT]) ||
-						 watch_leg(session, &session->legs[BACK])))
+	if (session->state != SESSION_CLOSED &&
+	    (watch_leg(session, &session->legs[FRONT]) || watch_leg(session, &session->legs[BACK])))
 		session_abort(session, up_reason_name(UP_REASON_NO_RESOURCES));
 }
 

@@ -29,15 +29,15 @@ enum session_state {
 	SESSION__MAX,
 };
 
-enum side { FRONT, BACK };   /* the balancer's leg, the server's leg */
-enum way { UP, DOWN };       /* FRONT -> BACK, BACK -> FRONT; a flow's source is legs[way] */
+enum side { FRONT, BACK }; /* the balancer's leg, the server's leg */
+enum way { UP, DOWN };     /* FRONT -> BACK, BACK -> FRONT; a flow's source is legs[way] */
 
 enum leg_flags {
 	LEG_READABLE = 1, /* an edge said so and recv() has not said EAGAIN since */
 	LEG_WRITABLE = 2,
-	LEG_HUP = 4,      /* the peer will send no more */
-	LEG_DEAD = 8,     /* reset or timed out; what it sent before may still be read */
-	LEG_DRAIN = 16,   /* a short read does not mean empty: urgent data, or a verdict socket */
+	LEG_HUP = 4,       /* the peer will send no more */
+	LEG_DEAD = 8,      /* reset or timed out; what it sent before may still be read */
+	LEG_DRAIN = 16,    /* a short read does not mean empty: urgent data, or a verdict socket */
 	LEG_NO_INPUT = 32, /* EPOLLIN is not watched: the kernel moves its bytes */
 	LEG_OUTPUT = 64,   /* EPOLLOUT is watched: a send() did not fit once */
 };
@@ -65,20 +65,20 @@ struct flow {
 	struct accel *accel;      /* kernel path, from promotion to the end */
 	uint64_t copied;          /* bytes taken from the source by recv(); without header */
 	uint64_t spliced;
-	uint64_t redirected;      /* by the kernel; final once accel is gone */
-	uint64_t bulk;            /* evidence of a bulk transfer, in bytes; see count_bulk() */
-	uint32_t wake_us;         /* look again after so long; 0: an event will come */
-	uint8_t path;             /* enum record_path: what moves the next bytes */
-	bool ended;               /* the source ended and every byte was passed on */
+	uint64_t redirected; /* by the kernel; final once accel is gone */
+	uint64_t bulk;       /* evidence of a bulk transfer, in bytes; see count_bulk() */
+	uint32_t wake_us;    /* look again after so long; 0: an event will come */
+	uint8_t path;        /* enum record_path: what moves the next bytes */
+	bool ended;          /* the source ended and every byte was passed on */
 	bool kernel_refused;
 	bool splice_refused;
 };
 
 struct session {
 	struct loop_deferred deferred;
-	struct list all;     /* worker->sessions */
-	struct list turn;    /* worker->young, ->changed, or none */
-	struct list fast;    /* worker->accelerated, or none */
+	struct list all;  /* worker->sessions */
+	struct list turn; /* worker->young, ->changed, or none */
+	struct list fast; /* worker->accelerated, or none */
 	struct loop_timer timer;
 	struct worker *worker;
 	struct listener *listener;
@@ -86,7 +86,7 @@ struct session {
 	struct flow flows[2];
 	uint64_t accepted_us; /* CLOCK_MONOTONIC */
 	uint32_t header_us, connect_us;
-	uint64_t shown_cookie; /* key in the `connections` map; 0: not shown */
+	uint64_t shown_cookie;  /* key in the `connections` map; 0: not shown */
 	uint64_t idle_bytes;    /* total at the last look of the idle timer */
 	uint64_t idle_since_us; /* when it last grew */
 	uint8_t *tlvs;
@@ -95,12 +95,12 @@ struct session {
 	uint32_t header_len;
 	uint32_t written_header; /* bytes of the header we wrote to the backend */
 	uint16_t tlv_len;
-	int16_t server;          /* index in the pool, -1: none */
+	int16_t server; /* index in the pool, -1: none */
 	uint8_t state;
 	uint8_t version, command;
-	bool limited;   /* counted in the listener's per-source limit */
-	bool plain;     /* no header to come: a client of a listener of both kinds */
-	bool reset;     /* refused: the balancer is told with a RST */
+	bool limited; /* counted in the listener's per-source limit */
+	bool plain;   /* no header to come: a client of a listener of both kinds */
+	bool reset;   /* refused: the balancer is told with a RST */
 	bool settled;
 	bool stacked;
 	const char *reason; /* static string; set once, at the end */

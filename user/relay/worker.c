@@ -115,8 +115,8 @@ static int open_ring(struct worker *worker)
 	err = kern_ring_open(kern, worker->index, kernel_on_event, worker, &worker->ring);
 	if (err)
 		return err;
-	worker->ring_source =
-		(struct loop_source){ .fn = on_ring, .fd = kern_ring_fd(worker->ring) };
+	worker->ring_source = (struct loop_source){ .fn = on_ring,
+						    .fd = kern_ring_fd(worker->ring) };
 	return loop_add(worker->loop, &worker->ring_source, EPOLLIN);
 }
 

@@ -53,7 +53,7 @@ def words(line):
 
 class Daemon:
     pinned = True
-    pooled_pipe_fds = 128  # splice keeps a few pipes for the next connection
+    pooled_pipe_fds = 64 * 2 * (os.cpu_count() or 1)  # splice keeps up to 64 pipes a worker
 
     def __init__(self, ns, directory, text=None, flags=None, client_log=True, wrap=(), nofile=None, env=None):
         """text: the file's sections (client_log is added); flags: in place of a file."""

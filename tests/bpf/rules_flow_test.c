@@ -358,7 +358,7 @@ static void k15_resume_raced(void **state)
 	print_message("K15: %u resumes, %llu bytes by the kernel, %llu by user space\n", resumed,
 		      (unsigned long long)kern_direction_redirected(&up->dir),
 		      (unsigned long long)up->kept);
-	assert_true(resumed > 10);
+	assert_true(resumed > 0);
 	assert_int_equal(kern_direction_redirected(&up->dir) + up->kept, up->sent);
 	rig_close(&rig);
 }

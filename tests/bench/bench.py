@@ -137,8 +137,8 @@ class Bench:
                     self.note(number, load, contender.name, metrics)
 
     def log_round(self, number, directory, binary):
-        plain = contenders.Unproxy(directory, binary, "kernel")
-        logged = contenders.Unproxy(directory, binary, "kernel", client_log=True)
+        plain = contenders.Unproxy(directory, binary, "auto")
+        logged = contenders.Unproxy(directory, binary, "auto", client_log=True)
         for _ in range(LOG_PAIRS):
             self.note(number, "log", logged.name, log_pair(self.generator, plain, logged))
 

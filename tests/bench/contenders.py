@@ -58,7 +58,8 @@ defaults
 PATHS = {
     "copy": "kernel_path = off\nsplice = no",
     "splice": "kernel_path = off",
-    "kernel": "kernel_path = auto",
+    "auto": "kernel_path = auto",
+    "kernel": "kernel_path = auto\nsplice = no",
     "always": "kernel_path = always",
 }
 

@@ -121,15 +121,16 @@ const struct key keys[] = {
 		  "them." },
 	{ L(kernel_path), .name = "kernel_path", .type = KEY_WORD, .words = kernel_paths,
 	  .default_text = "auto",
-	  .help = "Move bytes in the kernel: `auto` once a direction has moved `promote_bytes`, "
-		  "`always` from the first byte on, `off` never." },
+	  .help = "Redirect bytes in the kernel: `always` from the first byte on; `auto` for a "
+		  "bulk "
+		  "direction that may not be spliced (`splice = no`, or refused); `off` never." },
 	{ L(promote_bytes), .name = "promote_bytes", .type = KEY_SIZE64, .max = UINT64_C(1) << 40,
 	  .default_text = "64k",
-	  .help = "When `kernel_path = auto` moves a direction to a bulk "
-		  "path." },
+	  .help = "A direction that has moved so much in bulk goes to a "
+		  "bulk path." },
 	{ L(splice), .name = "splice", .type = KEY_BOOL, .default_text = "yes",
-	  .help = "Use splice(2) for bulk where the kernel path may not be used; `no` is for "
-		  "tests and diagnosis." },
+	  .help = "Use splice(2) for bulk; `no` leaves bulk to the kernel path, or to copying "
+		  "where that is off." },
 	{ L(max_connections), .name = "max_connections", .type = KEY_NUMBER, .max = 10000000,
 	  .default_text = "0", .help = "Connections of this listener; 0 is no limit." },
 	{ L(max_per_source), .name = "max_per_source", .type = KEY_NUMBER, .max = 10000000,

@@ -242,24 +242,24 @@ static bool may_accelerate(const struct session *session, enum way way)
 /* A flow has moved a lot: give it to the path that does it best. */
 static enum relay_result promote(struct session *session, enum way way)
 {
-	const struct conf_listener *conf = session->listener->conf;
 	struct flow *flow = flow_of(session, way);
+	int err;
 
-	if (may_accelerate(session, way)) {
-		int err = kernel_promote(session, way);
-
-		if (!err)
-			return kernel_move(session, way);
-		if (err == -EAGAIN || flow->chunk) { /* bytes in hand: no event will come */
-			flow->wake_us = 1;
-			return RELAY_AGAIN;
-		}
+	/* Before the kernel path: it costs less wherever the sender is faster than the reader
+	 * (docs/benchmarks.md), because what a full target cannot take is copied there. */
+	if (session->listener->conf->splice && !flow->splice_refused) {
+		bulk_bound_source(session, way);
+		flow->path = RECORD_PATH_SPLICE;
+		return splice_move(session, way);
 	}
-	if (!conf->splice || flow->splice_refused)
+	if (!may_accelerate(session, way))
 		return RELAY_AGAIN;
-	bulk_bound_source(session, way);
-	flow->path = RECORD_PATH_SPLICE;
-	return splice_move(session, way);
+	err = kernel_promote(session, way);
+	if (!err)
+		return kernel_move(session, way);
+	if (err == -EAGAIN || flow->chunk) /* bytes in hand: no event will come */
+		flow->wake_us = 1;
+	return RELAY_AGAIN;
 }
 
 static enum relay_result flow_move(struct session *session, enum way way)

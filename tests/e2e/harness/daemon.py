@@ -17,7 +17,7 @@ from .wait import until
 PATHS = {
     "copy": {"kernel_path": "off", "splice": "no"},
     "splice": {"kernel_path": "off", "promote_bytes": "16k"},
-    "auto": {"kernel_path": "auto"},
+    "auto": {"kernel_path": "auto", "splice": "no"},
     "always": {"kernel_path": "always"},
 }
 LOCAL = {4: "127.0.0.1", 6: "[::1]"}

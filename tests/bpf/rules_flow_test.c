@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 
 #define MANY (256 << 10) /* well below what a target may hold */
+#define STOPPED_RCVBUF (256 << 10)
 
 /* Bytes in the target's queue, unbounded and uncharged, if the program lets them in. */
 static void queue_is_bounded(struct stream *stream)
@@ -31,6 +32,7 @@ static void k1_stopped_reader(void **state)
 	struct stream *up = &rig.up;
 
 	rig_open(&rig);
+	assert_int_equal(socket_set_int(rig.server, SOL_SOCKET, SO_RCVBUF, STOPPED_RCVBUF), 0);
 	stream_accelerate(up);
 	stream_fill(up, queue_is_bounded);
 
@@ -46,8 +48,8 @@ static void k1_stopped_reader(void **state)
 }
 
 /* K2: the header's bytes stay on the stream; who cuts unread bytes off leaves copied_seq
- * behind for ever. Mutation: adjust_room(-header.len) after parse_header() -> recv() gives
- * no header. Mutation of the test: read one byte less -> FIONREAD is not 0. */
+ * behind for ever. Mutation: parse_header() cuts header.len off with adjust_room -> the
+ * program has not seen header and payload. */
 static void k2_header_bytes_stay(void **state)
 {
 	static const char header[] = "PROXY TCP4 192.0.2.1 192.0.2.2 5000 80\r\n";
@@ -161,8 +163,6 @@ static void k4_bare_fin(void **state)
 	stream_arrives(&rig.up);
 	assert_return_code(shutdown(rig.client, SHUT_WR), errno);
 	assert_true(poll_for(rig.front, POLLRDHUP) & POLLRDHUP);
-	assert_soon(stats_now().fins == before.fins + 1);
-
 	/* It is the daemon's to pass on; the target is as it was, in both directions. */
 	stream_send_all(&rig.down, MANY);
 	stream_arrives(&rig.down);
@@ -174,6 +174,7 @@ static void k4_bare_fin(void **state)
 	assert_true(poll_for(rig.server, POLLRDHUP) & POLLRDHUP);
 	assert_int_equal(recv(rig.server, &end, 1, MSG_DONTWAIT), 1);
 	assert_int_equal(recv(rig.server, &end, 1, MSG_DONTWAIT), 0);
+	assert_int_equal(stats_now().fins, before.fins + 1);
 	rig_close(&rig);
 }
 
@@ -226,7 +227,7 @@ static void k6_target_gone(void **state)
 
 /* K7: what came before the program is not processed until more comes.
  * Mutation: kern_direction_start() without its recv(MSG_PEEK) -> "0 of 133 bytes arrived".
- * Mutation: without MSG_PEEK -> the same bytes twice or one less. */
+ * Mutation: without MSG_PEEK -> the source stays readable. */
 static void k7_early_data(void **state)
 {
 	struct rig rig;
@@ -248,14 +249,15 @@ static void k7_early_data(void **state)
 
 /* K8: the worker sleeps a jiffy whenever the target's send buffer is half full. With the
  * daemon's buffer what the program lets in always fits: the reader stopped for good, and
- * still nothing waits for the worker. Mutation: UP_ROOM_BASE and UP_ROOM_MAX 16 times as
- * large (or has_room() true) -> not reached: waiting == 0. */
+ * still nothing waits for the worker. Mutation: has_room() returns true at once -> not
+ * reached: waiting == 0. */
 static void k8_worker_never_waits(void **state)
 {
 	struct rig rig;
 	struct stream *up = &rig.up;
 
 	rig_open(&rig);
+	assert_int_equal(socket_set_int(rig.server, SOL_SOCKET, SO_RCVBUF, STOPPED_RCVBUF), 0);
 	stream_accelerate(up);
 	stream_fill(up, NULL);
 	assert_true(kern_direction_redirected(&up->dir) > UP_ROOM_BASE / 2);
@@ -322,17 +324,18 @@ static void *send_in_bits(void *stream_p)
 	struct stream *stream = stream_p;
 
 	for (unsigned turn = 1; stream->sent < RACED; turn++) {
-		if (!stream_send(stream, 1 + turn * 7919 % 9000))
-			(void)poll_for(stream->sender, POLLOUT);
+		if (!stream_send(stream, 1 + turn * 7919 % 9000) &&
+		    !poll_for(stream->sender, POLLOUT))
+			break; /* stuck: the test sees that not all was sent */
 	}
 	return NULL;
 }
 
-/* K15, raced: a sender in its own thread while the mode changes all the time. Mutation: as
- * above, or fetch_add moved behind redirect() -> wrong byte, or a resume that never comes. */
+/* K15, raced: a sender in its own thread while the mode changes all the time and each buffer
+ * moved may be the last. Mutation: as above -> stuck, or a wrong byte. */
 static void k15_resume_raced(void **state)
 {
-	uint64_t end = now_ms() + 8 * DEADLINE_MS;
+	uint64_t end = now_ms() + 2 * DEADLINE_MS;
 	uint64_t redirected, before = 0;
 	unsigned resumed = 0;
 	struct rig rig;
@@ -346,7 +349,7 @@ static void k15_resume_raced(void **state)
 		(void)stream_read(up);
 		redirected = kern_direction_redirected(&up->dir);
 		if (kern_direction_user(&up->dir)) {
-			if (stream_move(up) == MOVED_ALL)
+			if (stream_move(up) != MOVED_NOT)
 				resumed += stream_resume(up);
 		} else if (redirected > before + RACED / 512) {
 			kern_direction_take(&up->dir);
@@ -354,6 +357,7 @@ static void k15_resume_raced(void **state)
 		}
 	}
 	assert_int_equal(pthread_join(sender, NULL), 0);
+	assert_true(up->sent >= RACED);
 	stream_arrives_moved(up);
 	print_message("K15: %u resumes, %llu bytes by the kernel, %llu by user space\n", resumed,
 		      (unsigned long long)kern_direction_redirected(&up->dir),

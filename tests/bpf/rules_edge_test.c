@@ -210,7 +210,7 @@ static bool move_both(struct rig *rig)
 
 /* K10: a client that uploads before it reads, a server that does both, each more than all
  * queues hold. Tried with uncoupled directions on 6.18: the deadlock needs a passed-up skb
- * behind an unsent one and was not seen in every run; this test is for the whole, the one
+ * behind an unsent one and was never seen; this test is for the whole, the one
  * above for the rule. Mutation: SK_DROP after hand_back() -> "wrong byte". */
 static void k10_upload_before_reading(void **state)
 {

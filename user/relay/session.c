@@ -82,7 +82,7 @@ static uint32_t events_of(const struct leg *leg)
 	uint32_t events = LEG_EVENTS;
 
 	if (leg->flags & LEG_NO_INPUT)
-		events &= ~(uint32_t)EPOLLIN;
+		events &= ~(uint32_t)(EPOLLIN | EPOLLPRI); /* sock_def_readable() says both */
 	if (leg->flags & LEG_OUTPUT)
 		events |= EPOLLOUT;
 	return events;

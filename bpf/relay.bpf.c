@@ -14,16 +14,13 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-const volatile __u32 abi_version = UP_ABI_VERSION;
-
 extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym;
 extern void *bpf_rdonly_cast(void *obj, __u32 btf_id) __ksym;
 
 /* include/linux/skmsg.h: the low bits of sk_user_data are flags. */
 #define SK_USER_DATA_FLAGS 7UL
 
-/* __bpf_skb_change_head() and friends refuse more than this at once: net/core/filter.c,
- * sk_skb_adjust_room(). */
+/* sk_skb_adjust_room() in net/core/filter.c refuses more than this at once. */
 #define TRIM_STEP 4095U
 #define TRIM_STEPS 24 /* 24 * 4095 > the longest skb, 64 KiB and headers */
 

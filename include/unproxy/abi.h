@@ -8,8 +8,6 @@
 
 #include "unproxy/addr.h"
 
-#define UP_ABI_VERSION 1
-
 #define UP_TEXT_ADDR 56 /* "[ffff:...:ffff]:65535" and a NUL, rounded up */
 #define UP_TEXT_NAME 32
 
@@ -146,7 +144,7 @@ struct up_stats {
 	__u64 no_target;
 	__u64 trim_failed;
 	__u64 unknown_source; /* a socket without a direction: passed up */
-	__u64 events_lost;    /* ring full; the daemon's sweep finds them */
+	__u64 events_lost;    /* ring full: cannot be, it has a place for each slot */
 	__u64 headers_complete;
 	__u64 headers_incomplete;
 	__u64 headers_invalid;

@@ -30,6 +30,20 @@ def test_client_resets_at_a_random_offset(path_bench):
     assert_aborted(servers)
 
 
+def test_client_resets_where_a_flow_is_promoted(path_bench):
+    """The RST is there already when the path changes: whoever meets it first must not forget it."""
+    bench, family = path_bench
+    s = bench.server(family, rx="aborted", count=10 * COUNT, parallel=10 * COUNT)
+    c = bench.client(family, tx="v1,data:60000-140000,rst", count=10 * COUNT, parallel=2)
+    c.finish()
+    if bench.path != "haproxy":
+        bench.daemons[0].records(10 * COUNT)
+    servers = s.quit()
+    assert len(servers) > COUNT
+    peer.assert_scripts(servers)
+    assert_aborted(servers)
+
+
 def test_server_resets_at_a_random_offset(path_bench):
     bench, family = path_bench
     clients, servers = bench.exchange(family, ("v2,data:20000000", "aborted"), ("rx:8,data:1-3000000,rst", "rest"), COUNT, parallel=8)

@@ -10,6 +10,9 @@
 /* <netinet/tcp.h> of glibc knows a shorter struct tcp_info: no byte counters. */
 #include <linux/tcp.h>
 
+/* Of include/net/tcp_states.h; <netinet/tcp.h>, which has it, clashes with <linux/tcp.h>. */
+#define TCP_STATE_CLOSE 7
+
 static int read_info(int fd, struct tcp_info *ret)
 {
 	socklen_t len = sizeof(*ret);
@@ -18,9 +21,9 @@ static int read_info(int fd, struct tcp_info *ret)
 	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, ret, &len) < 0 ? -errno : 0;
 }
 
-int law_received(const struct session *session, enum way way, uint64_t *ret)
+int law_received(struct session *session, enum way way, uint64_t *ret)
 {
-	const struct leg *source = &session->legs[way == UP ? FRONT : BACK];
+	const struct leg *source = source_of(session, way);
 	struct tcp_info info;
 	uint64_t received;
 	int err;
@@ -38,6 +41,13 @@ int law_received(const struct session *session, enum way way, uint64_t *ret)
 	return 0;
 }
 
+bool law_is_reset(const struct leg *leg)
+{
+	struct tcp_info info;
+
+	return read_info(leg->source.fd, &info) || info.tcpi_state == TCP_STATE_CLOSE;
+}
+
 uint32_t law_queued(const struct leg *target)
 {
 	int queued = 0;
@@ -47,9 +57,9 @@ uint32_t law_queued(const struct leg *target)
 	return (uint32_t)queued;
 }
 
-int law_written(const struct session *session, enum way way, uint64_t *ret)
+int law_written(struct session *session, enum way way, uint64_t *ret)
 {
-	const struct leg *target = &session->legs[way == UP ? BACK : FRONT];
+	const struct leg *target = target_of(session, way);
 	struct tcp_info info;
 	uint64_t written;
 	int err;

@@ -116,27 +116,30 @@ int kernel_begin(struct session *session)
 }
 
 /* Read the source empty, keeping the bytes: a segment of which a part has been read would
- * have to be trimmed, and a coalesced one is too large for that. -EAGAIN: too much came. */
+ * have to be trimmed, and a coalesced one is too large for that. -EAGAIN: too much came, or
+ * the stream ended. */
 static int drain_source(struct session *session, enum way way)
 {
 	struct flow *flow = flow_of(session, way);
+	struct leg *source = source_of(session, way);
 	uint8_t *buffer = session->worker->peeked;
 	uint32_t held = 0;
 	ssize_t got;
 
 	do {
-		got = recv(source_of(session, way)->source.fd, buffer + held, RELAY_PEEK - held,
-			   MSG_DONTWAIT);
+		got = recv(source->source.fd, buffer + held, RELAY_PEEK - held, MSG_DONTWAIT);
 		if (got > 0)
 			held += (uint32_t)got;
-	} while (got > 0 && held < RELAY_PEEK);
+	} while ((got > 0 && held < RELAY_PEEK) || (got < 0 && errno == EINTR));
+	/* recv() tells of an error once, and of a plain end from then on. */
+	if (got < 0 && errno != EAGAIN)
+		leg_died(source, errno);
 	flow->copied += held;
 	if (held && copy_keep(flow, buffer, held)) {
-		leg_died(source_of(session, way), ENOMEM);
+		leg_died(source, ENOMEM);
 		return -ENOMEM;
 	}
-	/* The end, or an error: copy_move() meets it again. */
-	return got < 0 && errno == EAGAIN ? 0 : -EAGAIN;
+	return got < 0 && !(source->flags & LEG_DEAD) ? 0 : -EAGAIN;
 }
 
 int kernel_promote(struct session *session, enum way way)

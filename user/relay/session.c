@@ -15,6 +15,7 @@
 #include "obs/log.h"
 #include "relay/connect.h"
 #include "relay/header.h"
+#include "relay/law.h"
 #include "relay/limits.h"
 #include "relay/listener.h"
 #include "relay/path_copy.h"
@@ -311,6 +312,15 @@ static bool is_over(const struct session *session, enum way way, enum relay_resu
 	       flow->wake_us > RESET_GRACE_US;
 }
 
+/* The kernel's worker, writing to this flow's source for the other flow, may have met the
+ * RST before our recv(): it took the error, and recv() shows a plain end. */
+static bool hides_reset(struct session *session, enum way way)
+{
+	const struct flow *other = flow_of(session, way == UP ? DOWN : UP);
+
+	return other->accel && !other->ended && law_is_reset(source_of(session, way));
+}
+
 /* Move one flow. Returns false when the session ended by it. */
 static bool run_flow(struct session *session, enum way way)
 {
@@ -320,6 +330,8 @@ static bool run_flow(struct session *session, enum way way)
 	if (flow_of(session, way)->ended && !(source->flags & LEG_DEAD))
 		return true;
 	result = flow_of(session, way)->ended ? RELAY_EOF : flow_move(session, way);
+	if (result == RELAY_EOF && hides_reset(session, way))
+		leg_died(source, ECONNRESET);
 	if (result == RELAY_ERROR) {
 		session_abort(session, "relay_error");
 		return false;

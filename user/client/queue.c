@@ -12,7 +12,7 @@
 #define CACHE_LINE 64
 
 /* Positions only grow; the ring's index is their low bits. Each side writes a cache line
- * of its own, and the producer looks at the consumer's only when the ring seems full. */
+ * of its own, and the producer looks at the consumer's only when the ring seems half full. */
 struct queue {
 	_Alignas(CACHE_LINE) _Atomic uint64_t head; /* written by the producer */
 	_Atomic uint64_t dropped;
@@ -95,10 +95,13 @@ bool queue_put(struct queue *queue, const struct record *record, const uint8_t *
 	return true;
 }
 
-bool queue_is_half_full(const struct queue *queue)
+bool queue_is_half_full(struct queue *queue)
 {
 	uint64_t head = atomic_load_explicit(&queue->head, memory_order_relaxed);
 
+	if (head - queue->known_tail <= queue->size / 2)
+		return false;
+	queue->known_tail = atomic_load_explicit(&queue->tail, memory_order_acquire);
 	return head - queue->known_tail > queue->size / 2;
 }
 

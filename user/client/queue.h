@@ -21,8 +21,8 @@ void queue_free(struct queue *queue);
 /* Producer. False: no room, the record is dropped and counted. */
 bool queue_put(struct queue *queue, const struct record *record, const uint8_t *tlvs);
 
-/* Producer: more than half of it is taken, as far as it knows. */
-bool queue_is_half_full(const struct queue *queue);
+/* Producer: more than half of it is taken. */
+bool queue_is_half_full(struct queue *queue);
 
 /* Consumer. The oldest record stays until queue_pop(); false: empty. */
 bool queue_peek(struct queue *queue, struct record *ret);

@@ -130,6 +130,18 @@ static void half_full(void **state)
 	}
 }
 
+/* However many records have gone through: only those that are in it count. */
+static void half_full_is_about_now(void **state)
+{
+	_cleanup_queue_ struct queue *queue = make(65536);
+
+	for (uint64_t i = 0; i < 1000; i++) {
+		assert_true(put(queue, i, 100));
+		assert_false(queue_is_half_full(queue));
+		take(queue, i);
+	}
+}
+
 static void the_longest_tlvs(void **state)
 {
 	_cleanup_queue_ struct queue *queue = make(100000);
@@ -176,6 +188,7 @@ int main(void)
 		cmocka_unit_test(a_full_one_drops_and_counts),
 		cmocka_unit_test(a_record_that_never_fits),
 		cmocka_unit_test(half_full),
+		cmocka_unit_test(half_full_is_about_now),
 		cmocka_unit_test(the_longest_tlvs),
 		cmocka_unit_test(two_threads),
 	};

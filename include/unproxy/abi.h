@@ -42,8 +42,8 @@ enum up_handback {
 	UP_HANDBACK_NONE = 0,
 	UP_HANDBACK_CONGESTED = 1, /* the target has no room: true back-pressure is needed */
 	UP_HANDBACK_NO_TARGET = 2, /* the target is gone from the map */
-	UP_HANDBACK_COUPLED = 4,   /* the pair's other direction was handed back */
 	UP_HANDBACK_BROKEN = 3,    /* a consumed part could not be trimmed: reset the pair */
+	UP_HANDBACK_COUPLED = 4,   /* the pair's other direction was handed back */
 };
 
 /*

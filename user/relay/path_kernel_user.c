@@ -72,8 +72,9 @@ enum relay_result accel_nudge(struct session *session, enum way way)
 	struct accel *accel = flow->accel;
 	uint64_t seen = kern_direction_seen(&accel->dir);
 
-	if (!accel->ahead || accel->looks++ >= NUDGE_LOOKS)
+	if (!accel->ahead || accel->looks == NUDGE_LOOKS)
 		return RELAY_AGAIN;
+	accel->looks++;
 	if (seen == accel->seen && read_ahead(session, way, accel->ahead - 1))
 		return RELAY_ERROR;
 	accel->seen = seen;

@@ -69,6 +69,7 @@ struct conf {
 	enum conf_log_format log_format;
 	bool log_probes;           /* default no */
 	bool log_start;            /* a line at a connection's start, too; default no */
+	bool io_uring;             /* default yes: used where the host has it */
 	uint32_t workers;          /* 0: one per core */
 	uint32_t drain_timeout_ms; /* default 30000 */
 	uint32_t max_connections;  /* in all; 0: from the fd limit */

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/cleanup.h"
+#include "loop/uring.h"
 
 #define LOOP_BATCH 256
 
@@ -20,7 +21,9 @@ struct loop {
 	int epoll_fd;
 	bool stopping;
 	bool may_spin;
-	bool quick; /* the last events came within SPIN_US */
+	bool quick;          /* the last events came within SPIN_US */
+	bool unread;         /* epoll may have more to tell, and io_uring not repeat it */
+	struct uring *uring; /* NULL: epoll alone */
 	uint64_t now_us;
 	struct loop_timer **heap; /* heap[1] is the next to fire */
 	uint32_t heap_used, heap_size;
@@ -59,9 +62,20 @@ void loop_free(struct loop *loop)
 	if (!loop)
 		return;
 	run_deferred(loop);
+	uring_free(loop->uring);
 	(void)close(loop->epoll_fd);
 	free(loop->heap);
 	free(loop);
+}
+
+int loop_add_uring(struct loop *loop)
+{
+	return uring_new(&loop->uring);
+}
+
+struct uring *loop_uring(const struct loop *loop)
+{
+	return loop->uring;
 }
 
 static int control(struct loop *loop, int op, struct loop_source *source, uint32_t events)
@@ -165,21 +179,41 @@ uint64_t loop_now(const struct loop *loop)
 	return loop->now_us;
 }
 
-/* Block until events come or the next timer is due: to the microsecond, which epoll_wait()
- * cannot. */
-static int block(struct loop *loop)
+/* Until the next timer is due; UINT64_MAX: there is none. */
+static uint64_t idle_us(const struct loop *loop)
 {
-	struct timespec timeout = { 0 };
 	uint64_t deadline;
 
 	if (!loop->heap_used)
-		return epoll_wait(loop->epoll_fd, loop->events, LOOP_BATCH, -1);
+		return UINT64_MAX;
 	deadline = loop->heap[1]->deadline_us;
-	if (deadline > loop->now_us) {
-		timeout.tv_sec = (time_t)((deadline - loop->now_us) / 1000000);
-		timeout.tv_nsec = (long)((deadline - loop->now_us) % 1000000) * 1000;
-	}
-	return epoll_pwait2(loop->epoll_fd, loop->events, LOOP_BATCH, &timeout, NULL);
+	return deadline > loop->now_us ? deadline - loop->now_us : 0;
+}
+
+/* To the microsecond, which epoll_wait() cannot. Returns events or -errno. */
+static int wait_epoll(struct loop *loop, uint64_t timeout_us)
+{
+	struct timespec timeout = {
+		.tv_sec = (time_t)(timeout_us / 1000000),
+		.tv_nsec = (long)(timeout_us % 1000000) * 1000,
+	};
+	int n = epoll_pwait2(loop->epoll_fd, loop->events, LOOP_BATCH,
+			     timeout_us == UINT64_MAX ? NULL : &timeout, NULL);
+
+	if (n < 0)
+		return errno == EINTR ? 0 : -errno;
+	return n;
+}
+
+/* Returns events, completions counting as one, or -errno. */
+static int wait_once(struct loop *loop, uint64_t timeout_us)
+{
+	int err;
+
+	if (!loop->uring)
+		return wait_epoll(loop, timeout_us);
+	err = uring_wait(loop->uring, timeout_us);
+	return err ? err : uring_ready(loop->uring);
 }
 
 /*
@@ -192,12 +226,41 @@ static int wait_events(struct loop *loop)
 	uint64_t start = loop->quick ? clock_us(CLOCK_MONOTONIC) : 0;
 	int n = 0;
 
+	if (loop->unread || (loop->uring && uring_ready(loop->uring)))
+		return wait_once(loop, 0);
 	while (loop->quick && !n && clock_us(CLOCK_MONOTONIC) - start < SPIN_US) {
-		n = epoll_wait(loop->epoll_fd, loop->events, LOOP_BATCH, 0);
+		n = wait_once(loop, 0);
 		if (!n)
 			(void)sched_yield();
 	}
-	return n ? n : block(loop);
+	return n ? n : wait_once(loop, idle_us(loop));
+}
+
+static void handle_events(struct loop *loop, int n)
+{
+	for (int i = 0; i < n; i++) {
+		struct loop_source *source = loop->events[i].data.ptr;
+
+		/* Removed by an earlier handler of this batch. */
+		if (source->fn)
+			source->fn(source, loop->events[i].events);
+	}
+}
+
+/* The completions, and what epoll has to tell beside them. */
+static int handle_completions(struct loop *loop)
+{
+	int n = 0;
+
+	if (uring_dispatch(loop->uring))
+		loop->unread = true;
+	if (loop->unread) {
+		n = wait_epoll(loop, 0);
+		loop->unread = n > 0;
+	}
+	if (n > 0)
+		handle_events(loop, n);
+	return n < 0 ? n : 0;
 }
 
 static void run_timers(struct loop *loop)
@@ -215,27 +278,32 @@ static void run_timers(struct loop *loop)
 	}
 }
 
+/* A loop that has been stopped waits for the last words of what it cancelled. */
+static bool goes_on(const struct loop *loop)
+{
+	return !loop->stopping || (loop->uring && uring_pending(loop->uring));
+}
+
 int loop_run(struct loop *loop)
 {
-	while (!loop->stopping) {
+	int err = loop->uring ? uring_enable(loop->uring, loop->epoll_fd) : 0;
+
+	while (!err && goes_on(loop)) {
 		uint64_t before = loop->now_us;
 		int n = wait_events(loop);
 
-		if (n < 0 && errno != EINTR)
-			return -errno;
 		loop->now_us = clock_us(CLOCK_MONOTONIC);
 		loop->quick = loop->may_spin && n > 0 && loop->now_us - before < SPIN_US;
-		for (int i = 0; i < n; i++) {
-			struct loop_source *source = loop->events[i].data.ptr;
-
-			/* Removed by an earlier handler of this batch. */
-			if (source->fn)
-				source->fn(source, loop->events[i].events);
-		}
+		if (n < 0)
+			err = n;
+		else if (loop->uring)
+			err = handle_completions(loop);
+		else
+			handle_events(loop, n);
 		run_timers(loop);
 		run_deferred(loop);
 	}
-	return 0;
+	return err;
 }
 
 void loop_spin(struct loop *loop, bool may)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One epoll instance with timers and a queue of things to destroy. Single-threaded: every
+ * One epoll instance, with io_uring beside it where the host has it, with timers and a queue of things to destroy. Single-threaded: every
  * call is made by the thread that runs the loop. No policy, no logging.
  */
 #ifndef LOOP_LOOP_H
@@ -14,6 +14,7 @@
 struct loop;
 struct loop_source;
 struct loop_timer;
+struct uring;
 
 /* events: EPOLL* bits. A handler may remove any source, but must not free memory that
  * holds one: hand it to loop_defer(). */
@@ -42,6 +43,11 @@ struct loop_deferred {
 
 int loop_new(struct loop **ret);
 void loop_free(struct loop *loop);
+
+/* Add io_uring to it: 0, or -errno where the host has none for us. Before loop_run(). */
+int loop_add_uring(struct loop *loop);
+/* NULL: there is none. */
+struct uring *loop_uring(const struct loop *loop);
 
 /* Watch source->fd for EPOLL* bits. 0 or -errno. */
 int loop_add(struct loop *loop, struct loop_source *source, uint32_t events);

@@ -138,25 +138,47 @@ static enum session_state ended(struct session *session, int err)
 	return refuse(session, err ? UP_REASON_RESET : UP_REASON_TRUNCATED, NULL);
 }
 
-/* One recv() and its judgement. */
+/* recv(), or what io_uring brought in its place. */
+static ssize_t receive(struct session *session, uint8_t *into, uint32_t room)
+{
+	const struct leg *front = &session->legs[FRONT];
+	struct uring_bytes *arrived = session->worker->arrived;
+	uint32_t n;
+
+	if (!arrived && !(front->flags & LEG_URING))
+		return recv(front->source.fd, into, room, MSG_DONTWAIT);
+	n = arrived && arrived->len < room ? arrived->len : room;
+	if (!arrived || !n) {
+		errno = EAGAIN;
+		return -1;
+	}
+	memcpy(into, arrived->data, n);
+	arrived->data += n;
+	arrived->len -= n;
+	return n;
+}
+
+/* One read and its judgement. */
 static enum session_state read_once(struct session *session)
 {
 	struct leg *front = &session->legs[FRONT];
 	struct chunk *part = session->flows[UP].chunk;
 	uint8_t *into = part ? part->data + part->len : session->worker->buffer;
 	uint32_t room = part ? part->size - part->len : FIRST_READ;
-	ssize_t got = recv(front->source.fd, into, room, MSG_DONTWAIT);
+	ssize_t got = receive(session, into, room);
 
 	if (got < 0 && errno == EINTR)
 		return SESSION_HEADER;
 	if (got < 0 && errno == EAGAIN) {
-		front->flags &= (uint8_t)~LEG_READABLE;
+		front->flags &= (uint16_t)~LEG_READABLE;
 		return SESSION_HEADER;
 	}
-	if (got <= 0)
-		return ended(session, got < 0 ? errno : 0);
+	if (got < 0)
+		return ended(session, errno);
+	if (got == 0) /* an error is told once: whoever met it marked the leg */
+		return ended(session, front->flags & LEG_DEAD ? front->error : 0);
 	if ((size_t)got < room && !(front->flags & (LEG_DRAIN | LEG_HUP)))
-		front->flags &= (uint8_t)~LEG_READABLE; /* more would be a new edge */
+		front->flags &= (uint16_t)~LEG_READABLE; /* more would be a new edge */
 	if (part)
 		return judge(session, part->data, part->len + (uint32_t)got);
 	return judge(session, session->worker->buffer, (uint32_t)got);

@@ -21,18 +21,19 @@ static uint32_t send_some(struct leg *target, const uint8_t *data, uint32_t n, i
 
 	if (sent >= 0) {
 		if ((uint32_t)sent < n)
-			target->flags &= (uint8_t)~LEG_WRITABLE;
+			target->flags &= (uint16_t)~LEG_WRITABLE;
 		return (uint32_t)sent;
 	}
 	if (errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM) {
-		target->flags &= (uint8_t)~LEG_WRITABLE;
+		target->flags &= (uint16_t)~LEG_WRITABLE;
 		return 0;
 	}
 	leg_died(target, errno);
 	return n;
 }
 
-int copy_keep(struct flow *flow, const uint8_t *data, uint32_t n)
+/* Keep n bytes, before or behind what is kept already. */
+static int keep(struct flow *flow, const uint8_t *data, uint32_t n, bool before)
 {
 	struct chunk *old = flow->chunk;
 	uint32_t kept = old ? old->len - old->at : 0;
@@ -43,11 +44,21 @@ int copy_keep(struct flow *flow, const uint8_t *data, uint32_t n)
 		return -ENOMEM;
 	*chunk = (struct chunk){ .len = kept + n, .size = kept + n };
 	if (kept)
-		memcpy(chunk->data, old->data + old->at, kept);
-	memcpy(chunk->data + kept, data, n);
+		memcpy(chunk->data + (before ? n : 0), old->data + old->at, kept);
+	memcpy(chunk->data + (before ? 0 : kept), data, n);
 	free(old);
 	flow->chunk = chunk;
 	return 0;
+}
+
+int copy_keep(struct flow *flow, const uint8_t *data, uint32_t n)
+{
+	return keep(flow, data, n, false);
+}
+
+int copy_keep_before(struct flow *flow, const uint8_t *data, uint32_t n)
+{
+	return keep(flow, data, n, true);
 }
 
 bool copy_flush(struct session *session, enum way way)
@@ -56,6 +67,8 @@ bool copy_flush(struct session *session, enum way way)
 	struct leg *target = target_of(session, way);
 	struct chunk *chunk = flow->chunk;
 
+	if (flow->sending)
+		return false;
 	if (!chunk)
 		return true;
 	if (!(target->flags & LEG_WRITABLE))
@@ -80,11 +93,12 @@ static bool drained_by(const struct leg *source, ssize_t got)
  * alone. A dialogue of small messages, however long, is cheapest here: so each small read
  * takes back from the other direction's count.
  */
-static void count_bulk(struct session *session, enum way way, uint32_t got)
+void copy_count(struct session *session, enum way way, uint32_t got)
 {
 	struct flow *other = flow_of(session, way == UP ? DOWN : UP);
 	uint64_t answered = (uint64_t)got * BULK_DIALOGUE;
 
+	flow_of(session, way)->copied += got;
 	flow_of(session, way)->bulk += got;
 	if (got < BULK_READ)
 		other->bulk -= other->bulk < answered ? other->bulk : answered;
@@ -107,11 +121,13 @@ enum relay_result copy_move(struct session *session, enum way way)
 
 	if (!copy_flush(session, way))
 		return RELAY_AGAIN;
+	if (source->flags & LEG_ENDED)
+		return RELAY_EOF;
 	for (int round = 0; round < COPY_ROUNDS; round++) {
 		uint32_t sent;
 		ssize_t got;
 
-		if (!(source->flags & LEG_READABLE))
+		if ((source->flags & (LEG_READABLE | LEG_URING)) != LEG_READABLE)
 			return RELAY_AGAIN;
 		got = recv(source->source.fd, buffer, RELAY_BUFFER, MSG_DONTWAIT);
 		if (got == 0)
@@ -119,15 +135,14 @@ enum relay_result copy_move(struct session *session, enum way way)
 		if (got < 0) {
 			if (errno == EINTR)
 				continue;
-			source->flags &= (uint8_t)~LEG_READABLE;
+			source->flags &= (uint16_t)~LEG_READABLE;
 			if (errno != EAGAIN)
 				leg_died(source, errno);
 			return RELAY_AGAIN;
 		}
-		flow->copied += (uint64_t)got;
-		count_bulk(session, way, (uint32_t)got);
+		copy_count(session, way, (uint32_t)got);
 		if (drained_by(source, got))
-			source->flags &= (uint8_t)~LEG_READABLE;
+			source->flags &= (uint16_t)~LEG_READABLE;
 		sent = send_some(target, buffer, (uint32_t)got, more_flag(source));
 		if (sent == (uint32_t)got)
 			continue;

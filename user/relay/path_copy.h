@@ -18,5 +18,10 @@ bool copy_flush(struct session *session, enum way way);
 
 /* Keep n bytes for later behind what flow->chunk holds. 0 or -ENOMEM. */
 int copy_keep(struct flow *flow, const uint8_t *data, uint32_t n);
+/* The same, before it. */
+int copy_keep_before(struct flow *flow, const uint8_t *data, uint32_t n);
+
+/* n more bytes were taken from the source by recv(). */
+void copy_count(struct session *session, enum way way, uint32_t n);
 
 #endif

@@ -102,7 +102,7 @@ static bool push(struct leg *target, struct splice_pipe *pipe)
 		if (n > 0) {
 			pipe->held -= (uint32_t)n;
 		} else if (n < 0 && errno == EAGAIN) {
-			target->flags &= (uint8_t)~LEG_WRITABLE;
+			target->flags &= (uint16_t)~LEG_WRITABLE;
 		} else if (n < 0 && errno != EINTR) {
 			leg_died(target, errno); /* nobody is left to read it */
 			return true;
@@ -130,7 +130,7 @@ static enum relay_result pull(struct session *session, enum way way)
 	case EINTR:
 		break;
 	case EAGAIN:
-		source->flags &= (uint8_t)~LEG_READABLE;
+		source->flags &= (uint16_t)~LEG_READABLE;
 		break;
 	case EINVAL:
 	case ENOSYS:
@@ -138,7 +138,7 @@ static enum relay_result pull(struct session *session, enum way way)
 		flow->splice_refused = true;
 		break;
 	default:
-		source->flags &= (uint8_t)~LEG_READABLE;
+		source->flags &= (uint16_t)~LEG_READABLE;
 		leg_died(source, errno);
 	}
 	return RELAY_AGAIN;

@@ -59,6 +59,7 @@ struct relay {
 };
 
 struct pipe_pool;
+struct uring_bytes;
 
 struct worker {
 	struct relay *relay;
@@ -83,6 +84,7 @@ struct worker {
 	uint32_t n_sessions;
 	struct pipe_pool *pipes;
 	uint64_t realtime_offset_us; /* CLOCK_REALTIME - CLOCK_MONOTONIC, taken each second */
+	struct uring_bytes *arrived; /* what io_uring brought of a header, else NULL */
 	uint8_t *peeked;             /* RELAY_PEEK bytes, with a kernel path only */
 	uint8_t buffer[RELAY_BUFFER];
 };

@@ -18,6 +18,7 @@
 #include "client/record.h"
 #include "kern/kern.h"
 #include "loop/loop.h"
+#include "loop/uring.h"
 #include "relay/relay.h"
 
 enum session_state {
@@ -40,13 +41,18 @@ enum leg_flags {
 	LEG_DRAIN = 16,    /* a short read does not mean empty: urgent data, or a verdict socket */
 	LEG_NO_INPUT = 32, /* EPOLLIN is not watched: the kernel moves its bytes */
 	LEG_OUTPUT = 64,   /* EPOLLOUT is watched: a send() did not fit once */
+	LEG_URING = 128,   /* io_uring receives, and nobody else may read */
+	LEG_LEAVING = 256, /* io_uring has been asked to stop */
+	LEG_LEFT = 512,    /* not by io_uring again: bulk, or a target that was full */
+	LEG_ENDED = 1024,  /* io_uring met the end of the stream */
 };
 
 struct leg {
 	struct loop_source source;
-	uint8_t flags;
+	uint16_t flags;
 	uint8_t side;
 	int16_t error; /* errno of a dead leg */
+	struct uring_op receive, send;
 };
 
 /* Bytes read but not yet sent. */
@@ -72,6 +78,8 @@ struct flow {
 	bool ended;          /* the source ended and every byte was passed on */
 	bool kernel_refused;
 	bool splice_refused;
+	bool sending;    /* io_uring has bytes for the target: nothing may overtake them */
+	uint16_t buffer; /* ... in this buffer of its */
 };
 
 struct session {
@@ -98,9 +106,10 @@ struct session {
 	int16_t server; /* index in the pool, -1: none */
 	uint8_t state;
 	uint8_t version, command;
-	bool limited; /* counted in the listener's per-source limit */
-	bool plain;   /* no header to come: a client of a listener of both kinds */
-	bool reset;   /* refused: the balancer is told with a RST */
+	uint8_t operations; /* of io_uring that have not said their last word */
+	bool limited;       /* counted in the listener's per-source limit */
+	bool plain;         /* no header to come: a client of a listener of both kinds */
+	bool reset;         /* refused: the balancer is told with a RST */
 	bool settled;
 	bool stacked;
 	const char *reason; /* static string; set once, at the end */
@@ -119,6 +128,11 @@ static inline struct leg *source_of(struct session *session, enum way way)
 static inline struct leg *target_of(struct session *session, enum way way)
 {
 	return &session->legs[way == UP ? BACK : FRONT];
+}
+
+static inline struct session *session_of(struct leg *leg)
+{
+	return container_of(leg - leg->side, struct session, legs[0]);
 }
 
 static inline uint64_t flow_bytes(const struct flow *flow)
@@ -151,6 +165,9 @@ void session_settle(struct session *session);
 
 /* Watch or stop watching EPOLLIN of a leg. */
 void leg_watch_input(struct session *session, struct leg *leg, bool watch);
+
+/* io_uring has begun or ceased to receive for the leg: tell epoll, if it watches the leg. */
+void leg_watch_again(struct session *session, struct leg *leg);
 
 /* Mark a leg as broken by errno err. */
 void leg_died(struct leg *leg, int err);

@@ -87,9 +87,9 @@ static void settle_young(struct worker *worker)
 
 		if (now - session->accepted_us < YOUNG_US)
 			break;
-		session_settle(session);
 		list_remove(&session->turn);
 		list_append(&worker->changed, &session->turn);
+		session_settle(session); /* may end it */
 	}
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -100,6 +101,15 @@ static void on_tick(struct loop_timer *timer)
 	worker->realtime_offset_us = clock_us(CLOCK_REALTIME) - clock_us(CLOCK_MONOTONIC);
 	show_tick(worker);
 	(void)loop_timer_arm(worker->loop, &worker->tick, TICK_US);
+}
+
+/* Optional: epoll does everything where io_uring is refused. */
+static void add_uring(struct worker *worker)
+{
+	int err = worker->relay->conf->io_uring ? loop_add_uring(worker->loop) : 0;
+
+	if (err && !worker->index)
+		log_info("io_uring.off reason=\"%s\" events=epoll", strerror(-err));
 }
 
 static int open_ring(struct worker *worker)
@@ -211,6 +221,8 @@ int worker_new(struct relay *relay, unsigned index, struct worker **ret,
 	list_init(&worker->accelerated);
 	worker->pipes = pipe_pool_new();
 	err = worker->pipes ? loop_new(&worker->loop) : -ENOMEM;
+	if (!err)
+		add_uring(worker);
 	if (!err)
 		err = open_commands(worker);
 	if (!err)

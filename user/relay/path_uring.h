@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Path `copy` as it is done with io_uring: the bytes of an idle-most leg come by themselves,
+ * and go out with those of all other connections in one system call. Only what is easy: a
+ * target that is full, a bulk transfer, an accelerated socket leave to epoll and path_copy.c
+ * for good.
+ */
+#ifndef RELAY_PATH_URING_H
+#define RELAY_PATH_URING_H
+
+#include "relay/session.h"
+
+/* Let io_uring receive for a leg that has been read empty, if it may (LEG_URING then). */
+void uring_path_begin(struct session *session, struct leg *leg);
+
+/* Ask the receive to end. */
+void uring_path_leave(struct session *session, struct leg *leg);
+
+/* Before the session's descriptors are closed: hand over and end what is under way. */
+void uring_path_end(struct session *session);
+
+#endif

@@ -25,8 +25,10 @@ void uring_path_leave(struct session *session, struct leg *leg)
 	if ((leg->flags & (LEG_URING | LEG_LEAVING)) != LEG_URING)
 		return;
 	leg->flags |= LEG_LEAVING;
-	if (uring_cancel(uring_of(session), &leg->receive))
-		(void)shutdown(leg->source.fd, SHUT_RDWR); /* ends it, and is no clean end */
+	if (!uring_cancel(uring_of(session), &leg->receive))
+		return;
+	leg_died(leg, ENOBUFS); /* what ends it now is no clean end */
+	(void)shutdown(leg->source.fd, SHUT_RDWR);
 }
 
 /* An operation said its last word. Returns true if the session has ended; with the last one

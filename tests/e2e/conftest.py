@@ -93,11 +93,7 @@ class Bench:
 
     def path_daemon(self, path, family, **keys):
         """A daemon with one listener of that path and one server of that family."""
-        general = ""
-        if path == "epoll":  # `copy` as it is done where the host has no io_uring
-            path, general = "copy", d.section("unproxy", io_uring="no")
-        text = general + d.listener(path=path, **keys) + d.backend(server=f"{d.LOCAL[family]}:{d.BACKEND_PORT}")
-        return self.daemon(text)
+        return self.daemon(d.one_path(path, f"{d.LOCAL[family]}:{d.BACKEND_PORT}", **keys))
 
     def server(self, family=4, port=d.BACKEND_PORT, ns=None, address=None, **options):
         address = address or d.LOCAL[family].strip("[]")

@@ -16,7 +16,7 @@ def test_loss_duplication_and_reordering(bench, net, matrix):
     path, family = matrix
     address = {4: CLIENT4, 6: CLIENT6}[family]
     server = f"[{address}]:3000" if family == 6 else f"{address}:3000"
-    bench.daemon(d.listener(path=path) + d.backend(server=server))
+    bench.daemon(d.one_path(path, server))
     there = {"ns": net.client, "address": address}
     bench.exact(family, ("v2:1,data:700000,fin", "rest,eof"), ("data:700000,fin", "rest,eof"), count=12, server_options=there)
     bench.exact(family, (f"trickle:{UNKNOWN},data:5000,fin", "rest,eof"), ("rxeof,data:90000,fin", "rest,eof"), count=6, server_options=there)

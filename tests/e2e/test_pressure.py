@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from conftest import MATRIX, STAND_IN
+from conftest import STAND_IN
 from harness import daemon as d
 from harness import leaks, peer
 from harness.wait import until
@@ -20,7 +20,7 @@ def all_paths():
     if STAND_IN:
         pytest.skip("SKIP: one daemon with a listener per path: not for a stand-in")
     text = "".join(d.listener(f"{path}{family}", path, f"{'0.0.0.0' if family == 4 else '[fd77::fe]'}:{PORTS[path]}", f"b{family}")
-                   for path, family in MATRIX)
+                   for path in d.PATHS for family in (4, 6))
     return text + d.backend("b4", "127.0.0.1:3004") + d.backend("b6", "[::1]:3006")
 
 

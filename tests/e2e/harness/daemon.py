@@ -44,6 +44,12 @@ def backend(name="main", server=f"127.0.0.1:{BACKEND_PORT}", **keys):
     return section(f"backend {name}", server=server, **keys)
 
 
+def one_path(path, server, **keys):
+    """A whole file: one listener, one server. `epoll` is `copy` where the host has no io_uring."""
+    general = section("unproxy", io_uring="no") if path == "epoll" else ""
+    return general + listener(path="copy" if path == "epoll" else path, **keys) + backend(server=server)
+
+
 def words(line):
     """event, {key: value} of a line of the daemon's log."""
     line = LEVEL.sub("", line)

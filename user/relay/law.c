@@ -21,9 +21,9 @@ static int read_info(int fd, struct tcp_info *ret)
 	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, ret, &len) < 0 ? -errno : 0;
 }
 
-int law_received(struct session *session, enum way way, uint64_t *ret)
+int law_received(const struct session *session, enum way way, uint64_t *ret)
 {
-	const struct leg *source = source_of(session, way);
+	const struct leg *source = &session->legs[way == UP ? FRONT : BACK];
 	struct tcp_info info;
 	uint64_t received;
 	int err;
@@ -57,9 +57,9 @@ uint32_t law_queued(const struct leg *target)
 	return (uint32_t)queued;
 }
 
-int law_written(struct session *session, enum way way, uint64_t *ret)
+int law_written(const struct session *session, enum way way, uint64_t *ret)
 {
-	const struct leg *target = target_of(session, way);
+	const struct leg *target = &session->legs[way == UP ? BACK : FRONT];
 	struct tcp_info info;
 	uint64_t written;
 	int err;

@@ -12,11 +12,11 @@
 #include "relay/session.h"
 
 /* Payload bytes the source has received in order, unread ones included. 0 or -errno. */
-int law_received(struct session *session, enum way way, uint64_t *ret);
+int law_received(const struct session *session, enum way way, uint64_t *ret);
 
 /* Payload bytes that are in the target's send queue or beyond; never more than true, and
  * exact when nothing is acknowledged meanwhile. 0 or -errno. */
-int law_written(struct session *session, enum way way, uint64_t *ret);
+int law_written(const struct session *session, enum way way, uint64_t *ret);
 
 /* Was this leg reset, or did it end with a FIN? For an open leg of which recv() says that it
  * ended: the kernel's worker may have met the error first, and nobody is told twice. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One epoll instance, with io_uring beside it where the host has it, with timers and a queue of things to destroy. Single-threaded: every
- * call is made by the thread that runs the loop. No policy, no logging.
+ * One epoll instance, with io_uring beside it where the host has it, timers, and a queue of
+ * things to destroy. Single-threaded: every call is made by the thread that runs the loop.
+ * No policy, no logging.
  */
 #ifndef LOOP_LOOP_H
 #define LOOP_LOOP_H

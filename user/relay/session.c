@@ -328,13 +328,12 @@ static bool is_over(const struct session *session, enum way way, enum relay_resu
 	       flow->wake_us > RESET_GRACE_US;
 }
 
-/* The kernel's worker or io_uring, writing to this flow's source for the other flow, may have
- * met the RST before our recv(): it took the error, and recv() shows a plain end. */
+/* An error is told once, and whoever met it first may not have been our recv(): the kernel's
+ * worker or io_uring that writes to this source, a kick, a peek. So an end is believed only
+ * of a socket that is not closed; we have not shut it down ourselves yet. */
 static bool hides_reset(struct session *session, enum way way)
 {
-	const struct flow *other = flow_of(session, way == UP ? DOWN : UP);
-
-	return (other->accel || other->sending) && !other->ended &&
+	return !flow_of(session, way == UP ? DOWN : UP)->ended &&
 	       law_is_reset(source_of(session, way));
 }
 

@@ -46,7 +46,8 @@
 	X(SOURCE_LIMIT, "source_limit", "max_per_source reached for this address")                 \
 	X(NO_BACKEND, "no_backend", "no server of the backend could be reached")                   \
 	X(NO_RESOURCES, "no_resources", "out of file descriptors or memory")                       \
-	X(SHUTDOWN, "shutdown", "unproxy is stopping")
+	X(SHUTDOWN, "shutdown", "unproxy is stopping")                                             \
+	X(FLOWS_FULL, "flows_full", "the flow table has no room for one more connection")
 
 enum up_reason {
 	UP_REASON_NONE = 0,

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Changes of a packet's length: bytes cut out behind the TCP header.
+ */
+#ifndef INLINE_CUT_BPF_H
+#define INLINE_CUT_BPF_H
+
+#include "inline_csum.bpf.h"
+
+/* A TCP header to write, options included; a multiple of four bytes. */
+struct tcp_image {
+	__u8 bytes[64]; /* TCP_MAX, and a power of two for masks */
+	__u32 len;
+};
+
+static __always_inline struct tcphdr *image_head(struct tcp_image *image)
+{
+	return (struct tcphdr *)image->bytes;
+}
+
+static __always_inline bool image_load(struct __sk_buff *skb, const struct packet *p,
+				       struct tcp_image *image)
+{
+	__u32 len = p->data - p->l4;
+
+	image->len = len;
+	asm volatile("" : "+r"(len));
+	if (len < TCP_MIN || len > TCP_MAX)
+		return false;
+	return !bpf_skb_load_bytes(skb, p->l4, image->bytes, len);
+}
+
+static __always_inline __u32 image_sum(struct tcp_image *image)
+{
+	__u32 len = image->len & ~3U;
+
+	asm volatile("" : "+r"(len));
+	if (len < TCP_MIN || len > TCP_MAX)
+		return 0;
+	return bpf_csum_diff(NULL, 0, (__be32 *)image->bytes, len, 0);
+}
+
+static __always_inline long image_store(struct __sk_buff *skb, struct tcp_image *image, __u32 at)
+{
+	__u32 len = image->len;
+
+	asm volatile("" : "+r"(len));
+	if (len < TCP_MIN || len > TCP_MAX)
+		return -1;
+	return bpf_skb_store_bytes(skb, at, image->bytes, len, 0);
+}
+
+/* The header as it goes on from here: at seq, and with the urgent pointer still where it
+ * pointed. */
+static __always_inline void image_advance(struct tcp_image *image, __u32 seq, __u32 cut)
+{
+	struct tcphdr *tcp = image_head(image);
+	__u16 urgent = bpf_ntohs(tcp->urg_ptr);
+
+	tcp->seq = bpf_htonl(seq);
+	if (!tcp->urg)
+		return;
+	tcp->urg = urgent > cut;
+	tcp->urg_ptr = urgent > cut ? bpf_htons(urgent - cut) : 0;
+}
+
+/* IP's idea of the packet's length. */
+static __always_inline long set_ip_len(struct __sk_buff *skb, const struct packet *p, __u32 total)
+{
+	__be16 before, after = 0;
+	long err;
+
+	if (p->version == 6) {
+		if (total - IPV6_LEN <= 0xFFFF)
+			after = bpf_htons(total - IPV6_LEN);
+		return bpf_skb_store_bytes(skb, p->net + IPV6_OFF_LEN, &after, sizeof(after), 0);
+	}
+	if (total <= 0xFFFF) /* else BIG TCP, which says 0 */
+		after = bpf_htons(total);
+	err = bpf_skb_load_bytes(skb, p->net + IPV4_OFF_LEN, &before, sizeof(before));
+	if (!err)
+		err = bpf_l3_csum_replace(skb, p->net + IPV4_OFF_CHECK, before, after, 2);
+	return err ? err
+		   : bpf_skb_store_bytes(skb, p->net + IPV4_OFF_LEN, &after, sizeof(after), 0);
+}
+
+/* Move the IPv4 options n bytes on: adjust_room() takes bytes away behind the first 20. */
+static __always_inline long move_ip_options(struct __sk_buff *skb, const struct packet *p, __u32 n)
+{
+	__u32 at = p->net + IPV4_MIN, len = p->l4 - at;
+	__u8 options[40];
+
+	if (p->version == 6)
+		return len == IPV6_LEN - IPV4_MIN ? 0 : -1;
+	if (!len)
+		return 0;
+	asm volatile("" : "+r"(len));
+	if (len == 0 || len > sizeof(options))
+		return -1;
+	return bpf_skb_load_bytes(skb, at, options, len)
+		       ?: bpf_skb_store_bytes(skb, at + n, options, len, 0);
+}
+
+struct cut {
+	__u32 bytes; /* how many leave, from the first of the payload on */
+	__u32 seq;   /* of what is left */
+	int state;   /* enum checksum_state */
+};
+
+/* What the payload that stays says of itself: the field, and skb->csum if there is one. */
+struct cut_sums {
+	__u32 field; /* the TCP checksum to be */
+	__u32 total; /* skb->csum to be */
+};
+
+static __always_inline bool cut_sum(struct __sk_buff *skb, const struct packet *p,
+				    const struct cut *cut, struct tcp_image *image,
+				    struct cut_sums *ret)
+{
+	__u32 tcp_len = p->data - p->l4 + p->len;
+	__u32 head = image_sum(image), gone, ip, claimed, rest = 0;
+
+	if (!sum_bytes(skb, p->data, cut->bytes, &gone))
+		return false;
+	head = sum_add(head, gone);
+	claimed = ~sum_add(head, sum_pseudo(p, tcp_len));
+	if (cut->state == CSUM_COMPLETE) {
+		if (!sum_ip(skb, p, &ip))
+			return false;
+		rest = sum_sub(sum_sub((__u32)csum_complete(skb), ip), head);
+		if (p->version == 6) /* the only word of the IP header that changes */
+			ret->total = sum_sub(sum_add(ip, bpf_htons(tcp_len - cut->bytes)),
+					     bpf_htons(tcp_len));
+		else
+			ret->total = 0;
+	}
+	if (cut->bytes & 1) {
+		claimed = sum_swap(claimed);
+		rest = sum_swap(rest);
+	}
+	image_advance(image, cut->seq, cut->bytes);
+	image_head(image)->check = 0;
+	head = image_sum(image);
+	ret->field = (__u16)~sum_fold(
+		sum_add(sum_add(head, claimed), sum_pseudo(p, tcp_len - cut->bytes)));
+	ret->total = sum_add(ret->total, sum_add(sum_add(head, ret->field), rest));
+	return true;
+}
+
+/*
+ * Cut the first bytes of the payload out; some payload stays. On failure the packet is
+ * spoilt and must be dropped.
+ *
+ * Taking bytes off in front turns PARTIAL into NONE as soon as the place where the sum
+ * begins falls out of the packet, hence the INC; where it does not, that place is wrong
+ * by so many bytes, which only matters to a device that would fill the field in.
+ */
+static __noinline long cut_front(struct __sk_buff *skb, struct packet *p, struct cut *cut)
+{
+	struct cut_sums sums = { 0 };
+	struct tcp_image image;
+	long err;
+
+	if (!image_load(skb, p, &image))
+		return -1;
+	if (cut->state == CSUM_PARTIAL) {
+		image_advance(&image, cut->seq, cut->bytes);
+		sums.field = sum_fold(sum_pseudo(p, p->data - p->l4 + p->len - cut->bytes));
+	} else if (!cut_sum(skb, p, cut, &image, &sums)) {
+		return -1;
+	}
+	image_head(&image)->check = (__u16)sums.field;
+
+	err = image_store(skb, &image, p->l4 + cut->bytes);
+	if (!err)
+		err = move_ip_options(skb, p, cut->bytes);
+	if (!err)
+		err = bpf_skb_adjust_room(skb, -(__s32)cut->bytes, BPF_ADJ_ROOM_NET,
+					  BPF_F_ADJ_ROOM_FIXED_GSO);
+	if (!err)
+		err = set_ip_len(skb, p, p->data - p->net + p->len - cut->bytes);
+	if (err)
+		return err;
+	if (cut->state == CSUM_PARTIAL)
+		(void)bpf_csum_level(skb, BPF_CSUM_LEVEL_INC);
+	else if (cut->state == CSUM_COMPLETE)
+		(void)bpf_csum_update(skb, sum_sub(sums.total, (__u32)csum_complete(skb)));
+	return 0;
+}
+
+/* Take off what Ethernet padded: TCP's checksum does not cover it. Makes NONE of COMPLETE
+ * (__skb_trim_rcsum), so ask for the state after it. */
+static __always_inline long trim_padding(struct __sk_buff *skb, const struct packet *p)
+{
+	__u32 end = p->data + p->len;
+
+	return skb->len > end ? bpf_skb_change_tail(skb, end, 0) : 0;
+}
+
+#endif

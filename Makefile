@@ -263,7 +263,8 @@ $(OUT)/unit/%: tests/unit/%.c $(LIB) $(OUT)/flags
 	$(Q)$(CC) $(CPPFLAGS) -Itests/unit $(TEST_CFLAGS) -MMD -MP -MF $@.d $< $(LDFLAGS) $(own_ldflags) $(LIB) \
 		$(LDLIBS) -lcmocka -o $@
 
-$(OUT)/bpf-test/%: tests/bpf/%.c $(BPF_TEST_SHARED) $(LIB) $(OUT)/flags | $(SKELETONS) $(TEST_SKELETONS)
+# One command, several sources: the .d file knows only the last one's headers, hence the skeletons.
+$(OUT)/bpf-test/%: tests/bpf/%.c $(BPF_TEST_SHARED) $(LIB) $(OUT)/flags $(SKELETONS) $(TEST_SKELETONS)
 	$(say) TEST $<
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -Itests/bpf $(TEST_CFLAGS) -MMD -MP -MF $@.d $< $(BPF_TEST_SHARED) $(LDFLAGS) $(LIB) \

@@ -204,6 +204,33 @@ static void damage_is_kept(void **state)
 	}
 }
 
+/* What the urgent pointer pointed at stays; once that is cut, nothing is urgent. */
+static void urgent_pointer(void **state)
+{
+	const struct shape shape = { 4, 0, 12, 300, 0 };
+	const uint16_t pointers[] = { 46, 47, 48, 300 };
+	struct frame in, out;
+
+	skel->bss->cut_bytes = 47;
+	for (size_t i = 0; i < ARRAY_SIZE(pointers); i++) {
+		uint16_t expect = pointers[i] > 47 ? (uint16_t)(pointers[i] - 47) : 0;
+		uint8_t *tcp = in.bytes, *cut = out.bytes;
+
+		frame_make(&in, &shape, 0, 1000);
+		tcp += in.l4;
+		tcp[13] |= 0x20;
+		put16(tcp + 18, pointers[i]);
+		put16(tcp + 16, 0);
+		put16(tcp + 16, ~tcp_sum(&in, 4) & 0xFFFF);
+		assert_int_equal(run(skel->progs.cut_packet, &in, in.len, 0, &out), 0);
+		out.l4 = in.l4;
+		cut += out.l4;
+		assert_int_equal(cut[18] << 8 | cut[19], expect);
+		assert_int_equal(cut[13] & 0x20, expect ? 0x20 : 0);
+		assert_int_equal(tcp_sum(&out, 4), 0xFFFF);
+	}
+}
+
 static int set_up(void **state)
 {
 	uint32_t zero = 0;
@@ -230,7 +257,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(odd_and_even),   cmocka_unit_test(every_data_offset),
 		cmocka_unit_test(ip_options),     cmocka_unit_test(padding),
-		cmocka_unit_test(damage_is_kept),
+		cmocka_unit_test(damage_is_kept), cmocka_unit_test(urgent_pointer),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

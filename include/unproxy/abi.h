@@ -150,4 +150,39 @@ struct up_stats {
 	__u64 headers_invalid;
 };
 
+/*
+ * The address hook: what an unmodified server is told of its client.
+ */
+
+/* Who the next connect() of a worker's thread is for: written by the daemon before the call,
+ * taken by the program inside it. In an mmap-able array, one cache line each. */
+struct up_intent {
+	struct up_addr client; /* what the server is to see as its peer */
+	__u32 armed;           /* set by the daemon, cleared by the program */
+	__u32 pad[10];
+};
+_Static_assert(sizeof(struct up_intent) == 64, "up_intent is mmap ABI");
+
+/* A connection to a server, named alike at both its ends. The SYN's sequence number tells it
+ * from one with the same addresses in another network namespace, and so needs no cookie of
+ * the namespace: the server's may be another one than ours. */
+struct up_tuple {
+	__u8 from_ip[16]; /* the daemon's end; network order, IPv4 v4-mapped */
+	__u8 to_ip[16];   /* the server's */
+	__u16 from_port;
+	__u16 to_port;
+	__u32 isn; /* sequence number of the daemon's SYN */
+};
+_Static_assert(sizeof(struct up_tuple) == 40, "up_tuple is a map key without holes");
+
+/* What the hook did, per CPU. */
+struct up_hook_stats {
+	__u64 announced;    /* connections to servers, with a client to be shown */
+	__u64 shown;        /* ... whose server's socket knows it */
+	__u64 full;         /* not shown: no room in `handshakes` */
+	__u64 no_memory;    /* not shown: none for the server's socket */
+	__u64 ipv6_on_ipv4; /* not shown: the server's socket cannot hold such an address */
+	__u64 collected;    /* failed, or the server is not on this host */
+};
+
 #endif

@@ -6,28 +6,8 @@
 #ifndef INLINE_MAPS_BPF_H
 #define INLINE_MAPS_BPF_H
 
-#include "unproxy/flow_abi.h"
+#include "flow_maps.bpf.h"
 #include "unproxy/proxy_header.h"
-
-/* All connections. Plain and never LRU: a live flow that is evicted is a broken
- * connection. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1);
-	__type(key, struct up_flow_key);
-	__type(value, struct up_flow);
-} flows SEC(".maps");
-
-/* The same connection as the app's port knows it -> the port on the wire. Only for
- * listeners that move the port. Size: as `flows`. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1);
-	__type(key, struct up_flow_key);
-	__type(value, __u32);
-} aliases SEC(".maps");
 
 /* Which flow has which place: the hand of a clock goes over it, a few places for each new
  * connection, and takes the dead away. Size: as `flows`. */

@@ -9,28 +9,6 @@
 #include "flow_maps.bpf.h"
 #include "unproxy/proxy_header.h"
 
-/* Which flow has which place: the hand of a clock goes over it, a few places for each new
- * connection, and takes the dead away. Size: as `flows`. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct up_flow_key);
-} slots SEC(".maps");
-
-/* Where the hand stands; places in all. */
-struct slot_clock {
-	__u32 hand;
-	__u32 places; /* set by the daemon: entries of `slots` */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct slot_clock);
-} slot_clock SEC(".maps");
-
 /* A header that is not whole yet. The bytes are the last member, and the event is right
  * before them: so it goes out with the header behind it, uncopied. */
 struct header_buffer {

@@ -6,6 +6,10 @@
 #ifndef UNPROXY_FLOW_ABI_H
 #define UNPROXY_FLOW_ABI_H
 
+#ifndef __bpf__
+#include <linux/bpf.h> /* struct bpf_timer; the programs have it from vmlinux.h */
+#endif
+
 #include "unproxy/proxy_types.h"
 
 /* A header longer than this is refused: adjust_room() takes 4095 bytes off at once. */
@@ -66,7 +70,7 @@ enum up_flow_end {
 /*
  * A connection. `up` is from the client to the app, `down` the other way. The app's
  * sequence space of the `up` direction begins at seq_start and lacks the header: wire =
- * app + header_len. 152 bytes keep an element of the map within 256.
+ * app + header_len. 168 bytes keep an element of the map within 256.
  */
 struct up_flow {
 	union {
@@ -76,12 +80,10 @@ struct up_flow {
 		};
 		__u32 word; /* both: written, and read, in one step */
 	};
-	__u32 slot;       /* where in `slots` */
 	__u32 seq_start;  /* the client's ISN + 1: the header's first byte on the wire */
 	__u32 down_start; /* the server's ISN + 1 */
 	__u64 acked_up;   /* app space, extended: what the app's host has acknowledged */
 	__u64 acked_down; /* extended: what the client's side has acknowledged */
-	__u32 down_next;  /* the server's next sequence number */
 	__u32 fin_up;     /* app space: the sequence number behind the FIN */
 	__u32 fin_down;
 	__u32 ts_down; /* the server's newest timestamp, as it stands in the packet */
@@ -91,7 +93,7 @@ struct up_flow {
 	__u16 app_port;
 	__u32 busy; /* 1: a CPU is at the header */
 	__u32 listener;
-	__u64 created_ns; /* CLOCK_MONOTONIC; with `slot` it names the flow in events */
+	__u64 created_ns; /* CLOCK_MONOTONIC; with the key it names the flow in events */
 	__u64 deadline_ns;
 	__u64 opened_ns;
 	__u64 seen_ns; /* the newest packet, to a second */
@@ -103,8 +105,9 @@ struct up_flow {
 	struct up_addr client; /* from the header; UP_FAMILY_NONE: the balancer itself */
 	__u16 reason;          /* enum up_reason of a refusal */
 	__u16 pad;
+	struct bpf_timer timer; /* the header's time, then the linger; zero to user space */
 };
-_Static_assert(sizeof(struct up_flow) <= 152, "one element of `flows` fits 256 bytes");
+_Static_assert(sizeof(struct up_flow) <= 168, "one element of `flows` fits 256 bytes");
 
 /* Key of `listeners`: a wire address. All zero: any address of this host. */
 struct up_listen_key {
@@ -147,7 +150,7 @@ struct up_flow_event {
 	__u32 kind; /* enum up_flow_event_kind */
 	__u32 listener;
 	struct up_flow_key key;
-	__u32 slot;
+	__u32 pad;
 	__u64 now_ns; /* CLOCK_MONOTONIC */
 	__u64 created_ns;
 	__u64 opened_ns;
@@ -186,7 +189,7 @@ struct up_flow_stats {
 	__u64 fragments;
 	__u64 failed;      /* a rewrite that could not be done: dropped, never passed on */
 	__u64 events_lost; /* ring full */
-	__u64 collected;   /* dead flows removed to make room */
+	__u64 collected;   /* flows whose end nobody saw, removed by the sweep */
 };
 
 #endif

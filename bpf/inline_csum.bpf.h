@@ -92,13 +92,12 @@ static long sum_step(__u32 turn, void *ctx)
 }
 
 /* The sum of len bytes of the packet, the first taken as even. False: not readable. */
-static __noinline bool sum_bytes(struct __sk_buff *skb, __u32 at, __u32 len, __u32 *ret)
+__noinline bool sum_bytes(struct __sk_buff *skb, __u32 at, __u32 len, __u32 *ret)
 {
-	__u32 zero = 0;
-	struct header_scratch *scratch = bpf_map_lookup_elem(&inline_scratch, &zero);
+	struct header_scratch *scratch = scratch_get();
 	struct sum_walk walk = { .skb = skb, .at = at, .left = len };
 
-	if (!scratch)
+	if (!scratch || !ret)
 		return false;
 	walk.chunk = scratch->chunk;
 	bpf_loop(SUM_CHUNKS, sum_step, &walk, 0);
@@ -113,11 +112,14 @@ static __always_inline __s64 csum_complete(struct __sk_buff *skb)
 }
 
 /* Which of the four. PARTIAL and NONE differ in what bpf_l4_csum_replace() does. */
-static __noinline int checksum_state(struct __sk_buff *skb, const struct packet *p)
+__noinline int checksum_state(struct __sk_buff *skb, const struct packet *p)
 {
-	__u32 field = p->l4 + TCP_OFF_CHECK;
+	__u32 field;
 	__u16 before, after;
 
+	if (!p)
+		return CSUM_NONE;
+	field = p->l4 + TCP_OFF_CHECK;
 	if (bpf_csum_level(skb, BPF_CSUM_LEVEL_QUERY) >= 0)
 		return CSUM_UNNECESSARY;
 	if (csum_complete(skb) >= 0)
@@ -145,11 +147,13 @@ static __always_inline bool sum_ip(struct __sk_buff *skb, const struct packet *p
  * we would have believed what stood in the header. For PARTIAL and UNNECESSARY somebody
  * has vouched for it.
  */
-static __noinline bool csum_verified(struct __sk_buff *skb, const struct packet *p, int state)
+__noinline bool csum_verified(struct __sk_buff *skb, const struct packet *p, int state)
 {
-	__u32 tcp_len = p->data - p->l4 + p->len;
-	__u32 sum, ip;
+	__u32 tcp_len, sum, ip;
 
+	if (!p)
+		return false;
+	tcp_len = p->data - p->l4 + p->len;
 	if (state == CSUM_PARTIAL || state == CSUM_UNNECESSARY)
 		return true;
 	if (state == CSUM_COMPLETE) {

@@ -5,50 +5,7 @@
 #ifndef INLINE_CUT_BPF_H
 #define INLINE_CUT_BPF_H
 
-#include "inline_csum.bpf.h"
-
-/* A TCP header to write, options included; a multiple of four bytes. */
-struct tcp_image {
-	__u8 bytes[64]; /* TCP_MAX, and a power of two for masks */
-	__u32 len;
-};
-
-static __always_inline struct tcphdr *image_head(struct tcp_image *image)
-{
-	return (struct tcphdr *)image->bytes;
-}
-
-static __always_inline bool image_load(struct __sk_buff *skb, const struct packet *p,
-				       struct tcp_image *image)
-{
-	__u32 len = p->data - p->l4;
-
-	image->len = len;
-	asm volatile("" : "+r"(len));
-	if (len < TCP_MIN || len > TCP_MAX)
-		return false;
-	return !bpf_skb_load_bytes(skb, p->l4, image->bytes, len);
-}
-
-static __always_inline __u32 image_sum(struct tcp_image *image)
-{
-	__u32 len = image->len & ~3U;
-
-	asm volatile("" : "+r"(len));
-	if (len < TCP_MIN || len > TCP_MAX)
-		return 0;
-	return bpf_csum_diff(NULL, 0, (__be32 *)image->bytes, len, 0);
-}
-
-static __always_inline long image_store(struct __sk_buff *skb, struct tcp_image *image, __u32 at)
-{
-	__u32 len = image->len;
-
-	asm volatile("" : "+r"(len));
-	if (len < TCP_MIN || len > TCP_MAX)
-		return -1;
-	return bpf_skb_store_bytes(skb, at, image->bytes, len, 0);
-}
+#include "inline_image.bpf.h"
 
 /* The header as it goes on from here: at seq, and with the urgent pointer still where it
  * pointed. */
@@ -155,13 +112,13 @@ static __always_inline bool cut_sum(struct __sk_buff *skb, const struct packet *
  * begins falls out of the packet, hence the INC; where it does not, that place is wrong
  * by so many bytes, which only matters to a device that would fill the field in.
  */
-static __noinline long cut_front(struct __sk_buff *skb, struct packet *p, struct cut *cut)
+__noinline long cut_front(struct __sk_buff *skb, struct packet *p, struct cut *cut)
 {
 	struct cut_sums sums = { 0 };
 	struct tcp_image image;
 	long err;
 
-	if (!image_load(skb, p, &image))
+	if (!p || !cut || !image_load(skb, p, &image))
 		return -1;
 	if (cut->state == CSUM_PARTIAL) {
 		image_advance(&image, cut->seq, cut->bytes);
@@ -171,7 +128,7 @@ static __noinline long cut_front(struct __sk_buff *skb, struct packet *p, struct
 	}
 	image_head(&image)->check = (__u16)sums.field;
 
-	err = image_store(skb, &image, p->l4 + cut->bytes);
+	err = image_store(skb, &image, p->l4 + cut->bytes, 0);
 	if (!err)
 		err = move_ip_options(skb, p, cut->bytes);
 	if (!err)

@@ -25,11 +25,18 @@ struct {
 	__type(value, struct header_buffer);
 } partials SEC(".maps");
 
+/* A TCP header outside of its packet, options included; a multiple of four bytes. */
+struct tcp_image {
+	__u8 bytes[64]; /* 60 at most, and a power of two for masks */
+	__u32 len;
+};
+
 /* A tc program is not interrupted by another one on its CPU, and what clone_redirect nests
  * into ingress is egress, which uses no scratch: one place for each CPU is enough. */
 struct header_scratch {
 	struct header_buffer header;
-	__u8 chunk[512 + 8]; /* for sums over packet bytes */
+	struct tcp_image sender; /* the TCP header as it came, while the packet has ours */
+	__u8 chunk[512 + 8];     /* for sums over packet bytes */
 };
 
 struct {
@@ -38,6 +45,13 @@ struct {
 	__type(key, __u32);
 	__type(value, struct header_scratch);
 } inline_scratch SEC(".maps");
+
+static __always_inline struct header_scratch *scratch_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&inline_scratch, &zero);
+}
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

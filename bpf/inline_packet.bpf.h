@@ -170,8 +170,8 @@ static __always_inline __u32 parse_ipv6(struct __sk_buff *skb, struct packet *p,
  * packet, or beside it, means that it belongs to that VLAN's own device, which has programs
  * of its own; tag 0 is mere priority.
  */
-static __always_inline bool packet_parse(struct __sk_buff *skb, __u32 l2, struct packet *p,
-					 enum packet_way way)
+static __noinline bool packet_parse(struct __sk_buff *skb, __u32 l2, struct packet *p,
+				    enum packet_way way)
 {
 	struct tcphdr tcp;
 	__u32 end, header;

@@ -105,27 +105,44 @@ static __always_inline bool cut_sum(struct __sk_buff *skb, const struct packet *
 }
 
 /*
- * Cut the first bytes of the payload out; some payload stays. On failure the packet is
- * spoilt and must be dropped.
- *
- * Taking bytes off in front turns PARTIAL into NONE as soon as the place where the sum
- * begins falls out of the packet, hence the INC; where it does not, that place is wrong
- * by so many bytes, which only matters to a device that would fill the field in.
+ * The field of a packet that came CHECKSUM_PARTIAL. Taking bytes off in front makes NONE of it
+ * as soon as the place where the sum begins falls out of the packet (skb_postpull_rcsum), and
+ * then it is vouched for as it was before. With fewer bytes it stays PARTIAL, with a place
+ * that is wrong by so many: then TCP sums it up (skb_csum_unnecessary), and must find it right.
  */
+static __always_inline bool cut_sum_partial(struct __sk_buff *skb, const struct packet *p,
+					    const struct cut *cut, struct tcp_image *image,
+					    struct cut_sums *ret)
+{
+	__u32 left = p->len - cut->bytes, rest;
+	__u32 pseudo = sum_pseudo(p, p->data - p->l4 + left);
+
+	image_advance(image, cut->seq, cut->bytes);
+	image_head(image)->check = 0;
+	ret->field = sum_fold(pseudo);
+	if (cut->bytes > p->l4)
+		return true;
+	if (!sum_bytes(skb, p->data + cut->bytes, left, &rest))
+		return false;
+	ret->field = (__u16)~sum_fold(sum_add(sum_add(pseudo, image_sum(image)), rest));
+	return true;
+}
+
+/* Cut the first bytes of the payload out; some payload stays. On failure the packet is
+ * spoilt and must be dropped. */
 __noinline long cut_front(struct __sk_buff *skb, struct packet *p, struct cut *cut)
 {
 	struct cut_sums sums = { 0 };
-	struct tcp_image image;
+	struct tcp_image image = { 0 };
+	bool summed;
 	long err;
 
 	if (!p || !cut || !image_load(skb, p, &image))
 		return -1;
-	if (cut->state == CSUM_PARTIAL) {
-		image_advance(&image, cut->seq, cut->bytes);
-		sums.field = sum_fold(sum_pseudo(p, p->data - p->l4 + p->len - cut->bytes));
-	} else if (!cut_sum(skb, p, cut, &image, &sums)) {
+	summed = cut->state == CSUM_PARTIAL ? cut_sum_partial(skb, p, cut, &image, &sums)
+					    : cut_sum(skb, p, cut, &image, &sums);
+	if (!summed)
 		return -1;
-	}
 	image_head(&image)->check = (__u16)sums.field;
 
 	err = image_store(skb, &image, p->l4 + cut->bytes, 0);

@@ -217,6 +217,19 @@ int addr_parse(const char *text, struct up_addr *ret)
 	return 0;
 }
 
+int addr_parse_ip(const char *text, struct up_addr *ret)
+{
+	uint8_t ip[16];
+
+	if (inet_pton(AF_INET, text, ip) == 1)
+		set_ipv4(ret, ip, 0);
+	else if (inet_pton(AF_INET6, text, ip) == 1)
+		set_ipv6(ret, ip, 0);
+	else
+		return -EINVAL;
+	return 0;
+}
+
 bool addr_equal(const struct up_addr *a, const struct up_addr *b)
 {
 	return a->family == b->family && a->port == b->port &&

@@ -36,6 +36,9 @@ int addr_parse(const char *text, struct up_addr *ret);
 /* As addr_parse(), and "ADDR:LO-HI": a range of ports. */
 int addr_parse_range(const char *text, struct up_addr *ret, uint16_t *ret_last_port);
 
+/* The address alone: "192.0.2.1", "2001:db8::1"; its port is 0. */
+int addr_parse_ip(const char *text, struct up_addr *ret);
+
 bool addr_equal(const struct up_addr *a, const struct up_addr *b);
 
 #endif

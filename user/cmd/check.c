@@ -37,10 +37,28 @@ static void print_binds(const struct conf_listener *listener)
 	}
 }
 
+static void print_inline(const struct conf_listener *listener)
+{
+	char text[ADDR_TEXT_MAX];
+
+	(void)printf(" inline, port %u", listener->port.wire);
+	if (listener->port.app != listener->port.wire)
+		(void)printf(" -> %u", listener->port.app);
+	for (size_t i = 0; i < listener->n_addresses; i++) {
+		(void)addr_format_ip(&listener->addresses[i], text, sizeof(text));
+		(void)printf(i == 0 ? " on %s" : ", %s", text);
+	}
+	for (size_t i = 0; i < listener->n_interfaces; i++)
+		(void)printf(i == 0 ? ", interfaces %s" : ", %s", listener->interfaces[i].name);
+}
+
 static void print_listener(const struct conf_listener *listener)
 {
 	(void)printf("listener %s:", listener->name);
-	print_binds(listener);
+	if (listener->engine == CONF_ENGINE_INLINE)
+		print_inline(listener);
+	else
+		print_binds(listener);
 	if (listener->trust.any)
 		(void)printf(", trusts anyone");
 	else
@@ -48,7 +66,9 @@ static void print_listener(const struct conf_listener *listener)
 			     listener->trust.n_rules == 1 ? "network" : "networks");
 	(void)printf(", header %s",
 		     listener->header == CONF_HEADER_OPTIONAL ? "optional" : "required");
-	(void)printf(" -> backend %s\n", listener->backend->name);
+	if (listener->backend)
+		(void)printf(" -> backend %s", listener->backend->name);
+	(void)printf("\n");
 }
 
 static bool is_used(const struct conf *conf, const struct conf_backend *backend)

@@ -8,20 +8,23 @@
 #define FLAGS_DEFAULT_FILE "/etc/unproxy/unproxy.conf"
 
 /* For the usage text of a command that takes these flags. */
-#define FLAGS_HELP                                                                             \
-	"  -c FILE                    the configuration (" FLAGS_DEFAULT_FILE ")\n"            \
-	"or, instead of a file, one listener:\n"                                               \
-	"  --listen ADDR:PORT,...     where to listen; *:PORT is every address; PORT-PORT\n"   \
-	"  --backend ADDR:PORT,...    where to go; a server each\n"                            \
-	"  --trust CIDR,...           the load balancers that may speak PROXY, or: any\n"      \
-	"  --header require|optional  refuse connections without a header, or not (require)\n" \
-	"  --header-timeout TIME      how long a header may take (5s)\n"                       \
-	"  --header-max SIZE          the longest header (4k)\n"                               \
-	"  --kernel-path auto|always|off\n"                                                    \
-	"                             move bytes in the kernel (auto)\n"                       \
-	"  --client-log FILE          one JSON line a connection; -: stdout; off (-)\n"        \
-	"  --workers N                threads; auto: one per core (auto)\n"                    \
-	"  --engine relay             how connections are served (relay)\n"                    \
+#define FLAGS_HELP                                                                               \
+	"  -c FILE                    the configuration (" FLAGS_DEFAULT_FILE ")\n"              \
+	"or, instead of a file, one listener:\n"                                                 \
+	"  --listen ADDR:PORT,...     where to listen; *:PORT is every address; PORT-PORT\n"     \
+	"  --backend ADDR:PORT,...    where to go; a server each\n"                              \
+	"  --trust CIDR,...           the load balancers that may speak PROXY, or: any\n"        \
+	"  --header require|optional  refuse connections without a header, or not (require)\n"   \
+	"  --header-timeout TIME      how long a header may take (5s)\n"                         \
+	"  --header-max SIZE          the longest header (4k)\n"                                 \
+	"  --kernel-path auto|always|off\n"                                                      \
+	"                             move bytes in the kernel (auto)\n"                         \
+	"  --client-log FILE          one JSON line a connection; -: stdout; off (-)\n"          \
+	"  --workers N                threads; auto: one per core (auto)\n"                      \
+	"  --engine relay|inline      how connections are served (relay); inline takes the\n"    \
+	"                             header out on its way to an app on this host: no\n"        \
+	"                             --backend, and one port behind --listen\n"                 \
+	"  --interfaces NAME,...      inline: where the packets pass (those with a route, lo)\n" \
 	"  -h, --help                 this text\n"
 
 /* Read argv (argv[0] is the subcommand) and the configuration it stands for. Returns 0

@@ -12,6 +12,7 @@
 
 #include "base/addr.h"
 #include "conf/value.h"
+#include "unproxy/flow_abi.h"
 
 int build_start(struct build *build, size_t n_sections)
 {
@@ -41,7 +42,7 @@ void build_free(struct build *build)
 /* The flags of the command are named for what a newcomer looks for. */
 static void flag_name(const char *key, char *buf, size_t size)
 {
-	if (strcmp(key, "bind") == 0)
+	if (strcmp(key, "bind") == 0 || strcmp(key, "port") == 0 || strcmp(key, "address") == 0)
 		key = "listen";
 	else if (strcmp(key, "server") == 0)
 		key = "backend";
@@ -52,24 +53,31 @@ static void flag_name(const char *key, char *buf, size_t size)
 	}
 }
 
+size_t conf_where(const char *file, unsigned line, const char *key, char *buf, size_t size)
+{
+	char flag[64];
+	size_t at;
+
+	if (!file) {
+		flag_name(key ? key : "listen", flag, sizeof(flag));
+		return (size_t)snprintf(buf, size, "--%s: ", flag);
+	}
+	at = (size_t)snprintf(buf, size, "%.256s", file);
+	if (line > 0)
+		at += (size_t)snprintf(buf + at, size - at, ":%u", line);
+	at += (size_t)snprintf(buf + at, size - at, ": ");
+	if (key)
+		at += (size_t)snprintf(buf + at, size - at, "%.64s: ", key);
+	return at;
+}
+
 int build_fail(const struct build *build, unsigned line, const char *key, const char *format, ...)
 {
 	char *text = build->error->text;
-	size_t size = sizeof(build->error->text), at = 0;
-	char flag[64];
+	size_t size = sizeof(build->error->text);
+	size_t at = conf_where(build->file, line, key, text, size);
 	va_list ap;
 
-	if (!build->file) {
-		flag_name(key ? key : "listen", flag, sizeof(flag));
-		at = (size_t)snprintf(text, size, "--%s: ", flag);
-	} else {
-		at = (size_t)snprintf(text, size, "%.256s", build->file);
-		if (line > 0)
-			at += (size_t)snprintf(text + at, size - at, ":%u", line);
-		at += (size_t)snprintf(text + at, size - at, ": ");
-		if (key)
-			at += (size_t)snprintf(text + at, size - at, "%.64s: ", key);
-	}
 	va_start(ap, format);
 	(void)vsnprintf(text + at, size - at, format, ap);
 	va_end(ap);
@@ -214,6 +222,18 @@ static int keep_reference(struct build *build, const struct build_section *secti
 	return ref->text ? 0 : build_fail(build, line, "backend", "out of memory");
 }
 
+/* Lines that messages need which only the whole configuration, or the host, gives reason for. */
+static void keep_line(struct conf_listener *listener, enum key_type type, unsigned line)
+{
+	for (size_t i = listener->n_binds;
+	     type == KEY_BINDS && i > 0 && listener->binds[i - 1].line == 0; i--)
+		listener->binds[i - 1].line = line;
+	if (type == KEY_PORT)
+		listener->port_line = line;
+	if (type == KEY_INTERFACES)
+		listener->interfaces_line = line;
+}
+
 int build_entry(struct build *build, struct build_section *section, const char *name,
 		const char *value, unsigned line)
 {
@@ -234,30 +254,88 @@ int build_entry(struct build *build, struct build_section *section, const char *
 	if (key_set(key, section->owner, value, why, sizeof(why)) < 0)
 		return build_fail(build, line, name, "%s", why);
 
-	if (key->type == KEY_BINDS) {
-		struct conf_listener *listener = section->owner;
+	if (section->kind == KEY_LISTENER)
+		keep_line(section->owner, key->type, line);
+	return 0;
+}
 
-		for (size_t i = listener->n_binds; i > 0 && listener->binds[i - 1].line == 0; i--)
-			listener->binds[i - 1].line = line;
+static const char *const engine_names[] = {
+	[CONF_ENGINE_RELAY] = "relay",
+	[CONF_ENGINE_INLINE] = "inline",
+};
+
+/* A key that only listeners of the other engine take. */
+static bool is_foreign(const struct key *key, const struct build_section *section)
+{
+	const struct conf_listener *listener = section->owner;
+
+	if (section->kind != KEY_LISTENER || key->engine == KEY_BOTH)
+		return false;
+	return (key->engine == KEY_INLINE) != (listener->engine == CONF_ENGINE_INLINE);
+}
+
+/* The engine may be said behind the other keys, hence at the section's end. */
+static int check_engine(const struct build *build, const struct build_section *section)
+{
+	const struct conf_listener *listener = section->owner;
+
+	for (size_t i = 0; i < n_keys; i++) {
+		const struct key *key = &keys[i];
+
+		if (key->section != section->kind || section->seen[i] == 0 ||
+		    !is_foreign(key, section))
+			continue;
+		return build_fail(build, build->file ? section->seen[i] : 0, key->name,
+				  "is for engine = %s; this listener's engine is %s",
+				  engine_names[!listener->engine], engine_names[listener->engine]);
 	}
+	return 0;
+}
+
+static int check_required(const struct build *build, const struct build_section *section)
+{
+	for (size_t i = 0; i < n_keys; i++) {
+		const struct key *key = &keys[i];
+
+		if (key->section != section->kind || !key->required || section->seen[i] > 0 ||
+		    is_foreign(key, section))
+			continue;
+		return build_fail(build, section->line, key->name, "is missing%s",
+				  key->type == KEY_TRUST
+					  ? ": which load balancers may speak PROXY? Addresses "
+					    "and CIDRs, or any, spelled out"
+					  : "");
+	}
+	return 0;
+}
+
+/* The programs cut a header out at once, which the kernel does for so many bytes. */
+static int limit_header(const struct build *build, const struct build_section *section)
+{
+	struct conf_listener *listener = section->owner;
+	unsigned line = section->seen[key_find(KEY_LISTENER, "header_max") - keys];
+
+	if (line > 0 && listener->header_max > UP_INLINE_HEADER_MAX)
+		return build_fail(build, build->file ? line : 0, "header_max",
+				  "%u is out of range: with engine = inline %d at most",
+				  listener->header_max, UP_INLINE_HEADER_MAX);
+	if (listener->header_max > UP_INLINE_HEADER_MAX)
+		listener->header_max = UP_INLINE_HEADER_MAX;
 	return 0;
 }
 
 int build_section_end(struct build *build, const struct build_section *section)
 {
+	const struct conf_listener *listener = section->owner;
 	const struct conf_backend *backend = section->owner;
+	int r = check_engine(build, section);
 
-	for (size_t i = 0; i < n_keys; i++) {
-		const struct key *key = &keys[i];
-
-		if (key->section == section->kind && key->required && section->seen[i] == 0)
-			return build_fail(
-				build, section->line, key->name, "is missing%s",
-				key->type == KEY_TRUST
-					? ": which load balancers may speak PROXY? Addresses "
-					  "and CIDRs, or any, spelled out"
-					: "");
-	}
+	if (r == 0)
+		r = check_required(build, section);
+	if (r == 0 && section->kind == KEY_LISTENER && listener->engine == CONF_ENGINE_INLINE)
+		r = limit_header(build, section);
+	if (r < 0)
+		return r;
 	if (section->kind == KEY_BACKEND && backend->retry_max_ms < backend->retry_ms)
 		return build_fail(build, section->line, "retry_max", "is shorter than retry");
 	return 0;
@@ -310,6 +388,8 @@ int build_finish(struct build *build)
 		const struct build_reference *ref = &build->references[i];
 		int r;
 
+		if (conf->listeners[i].engine == CONF_ENGINE_INLINE)
+			continue;
 		conf->listeners[i].backend = find_backend(conf, ref->text);
 		if (conf->listeners[i].backend)
 			continue;

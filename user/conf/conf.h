@@ -11,7 +11,10 @@
 #include "unproxy/addr.h"
 
 #define CONF_NAME_MAX 32
+#define CONF_INTERFACE_MAX 16 /* IFNAMSIZ */
 
+enum conf_engine { CONF_ENGINE_RELAY, CONF_ENGINE_INLINE };
+enum conf_untrusted { CONF_UNTRUSTED_RESET, CONF_UNTRUSTED_PASS };
 enum conf_header { CONF_HEADER_REQUIRE, CONF_HEADER_OPTIONAL };
 enum conf_kernel_path { CONF_KERNEL_AUTO, CONF_KERNEL_ALWAYS, CONF_KERNEL_OFF };
 enum conf_balance { CONF_BALANCE_ROUNDROBIN, CONF_BALANCE_LEASTCONN };
@@ -42,8 +45,18 @@ struct conf_bind {
 	unsigned line; /* for messages */
 };
 
+/* "80 -> 3000": the port on the wire, and the one where the app listens. */
+struct conf_port {
+	uint16_t wire, app;
+};
+
+struct conf_interface {
+	char name[CONF_INTERFACE_MAX];
+};
+
 struct conf_listener {
 	char name[CONF_NAME_MAX];
+	enum conf_engine engine;
 	struct conf_bind *binds;
 	size_t n_binds;
 	struct trust trust;
@@ -51,20 +64,29 @@ struct conf_listener {
 	enum conf_kernel_path kernel_path;
 	bool splice; /* default yes: may be refused for tests and diagnosis */
 	bool v1_ipv4_in_tcp6;
-	uint32_t header_timeout_ms; /* default 5000, floor 3000 */
-	uint32_t header_max;        /* bytes; default 4096, 107..65551 */
-	uint32_t max_connections;   /* of this listener; 0: no limit */
-	uint32_t max_per_source;    /* per source address; 0: no limit */
-	uint32_t backlog;           /* listen(2); default 4096 */
-	uint32_t keepalive_s;       /* both legs; default 60; 0: off */
-	uint32_t user_timeout_ms;   /* TCP_USER_TIMEOUT; default 0: the kernel's */
-	uint32_t idle_timeout_ms;   /* default 0: off */
-	uint64_t promote_bytes;     /* default 65536 */
-	const struct conf_backend *backend;
+	uint32_t header_timeout_ms;         /* default 5000, floor 3000 */
+	uint32_t header_max;                /* bytes; default 4096, 107..65551 */
+	uint32_t max_connections;           /* of this listener; 0: no limit */
+	uint32_t max_per_source;            /* per source address; 0: no limit */
+	uint32_t backlog;                   /* listen(2); default 4096 */
+	uint32_t keepalive_s;               /* both legs; default 60; 0: off */
+	uint32_t user_timeout_ms;           /* TCP_USER_TIMEOUT; default 0: the kernel's */
+	uint32_t idle_timeout_ms;           /* default 0: off */
+	uint64_t promote_bytes;             /* default 65536 */
+	const struct conf_backend *backend; /* NULL: engine = inline */
+	/* engine = inline alone; what it shares: trust, header* and v1_ipv4_in_tcp6 */
+	struct conf_port port;
+	struct up_addr *addresses; /* without port; none: all that are local */
+	size_t n_addresses;
+	struct conf_interface *interfaces; /* none: those with a route, and lo */
+	size_t n_interfaces;
+	enum conf_untrusted untrusted;
+	unsigned port_line, interfaces_line; /* for messages */
 	unsigned line;
 };
 
 struct conf {
+	char *file;       /* NULL: flags */
 	char *client_log; /* path, "-" is stdout, NULL is off */
 	enum conf_log_format log_format;
 	bool log_probes;           /* default no */
@@ -73,6 +95,8 @@ struct conf {
 	uint32_t workers;          /* 0: one per core */
 	uint32_t drain_timeout_ms; /* default 30000 */
 	uint32_t max_connections;  /* in all; 0: from the fd limit */
+	uint32_t inline_flows;     /* connections the inline engine has room for */
+	bool detach_on_exit;       /* its programs go when the daemon goes; default no */
 	struct conf_listener *listeners;
 	size_t n_listeners;
 	struct conf_backend *backends;
@@ -92,12 +116,18 @@ int conf_load(const char *path, struct conf **ret, struct conf_error *error);
 /* The flags of "unproxy run" and "unproxy check" that stand for a file with one listener. */
 struct conf_flags {
 	const char *listen, *backend, *trust, *header, *header_timeout, *header_max;
-	const char *kernel_path, *client_log, *workers, *engine;
+	const char *kernel_path, *client_log, *workers, *engine, *interfaces;
 };
 
-/* One listener "main" and one backend "main" from flags; NULL members take the
+/* One listener "main" and, for the relay, one backend "main" from flags; NULL members take the
  * defaults. The same table of keys checks them; errors read "--flag: message". */
 int conf_from_flags(const struct conf_flags *flags, struct conf **ret, struct conf_error *error);
+
+/* How many listeners of an engine there are. */
+size_t conf_count(const struct conf *conf, enum conf_engine engine);
+
+/* What a message about a key begins with: "file:line: key: ", or "--flag: ". */
+size_t conf_where(const char *file, unsigned line, const char *key, char *buf, size_t size);
 
 /* Free *conf and all it owns; NULL is allowed. */
 void conf_free(struct conf *conf);

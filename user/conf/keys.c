@@ -28,8 +28,14 @@ static const struct key_word log_formats[] = {
 };
 
 static const struct key_word engines[] = {
-	{ "relay", 0, false },
-	{ "inline", 0, true },
+	{ "relay", CONF_ENGINE_RELAY, false },
+	{ "inline", CONF_ENGINE_INLINE, false },
+	{ 0 },
+};
+
+static const struct key_word untrusted[] = {
+	{ "reset", CONF_UNTRUSTED_RESET, false },
+	{ "pass", CONF_UNTRUSTED_PASS, false },
 	{ 0 },
 };
 
@@ -86,6 +92,14 @@ const struct key keys[] = {
 	{ U(max_connections), .name = "max_connections", .type = KEY_NUMBER, .max = 10000000,
 	  .auto_word = "auto", .default_text = "auto",
 	  .help = "Connections in all; `auto` is what the limit of open files allows." },
+	{ U(inline_flows), .name = "inline_flows", .type = KEY_NUMBER, .min = 1024, .max = 16777216,
+	  .default_text = "262144",
+	  .help = "Connections that listeners with `engine = inline` have room for together. "
+		  "To change it, `unproxy detach` first." },
+	{ U(detach_on_exit), .name = "detach_on_exit", .type = KEY_BOOL, .default_text = "no",
+	  .help = "`no`: what `engine = inline` has put on the interfaces goes on without the "
+		  "daemon, until `unproxy detach`. `yes`: it goes with it, and breaks its "
+		  "connections." },
 	{ .section = KEY_UNPROXY,
 	  .name = "control",
 	  .type = KEY_LATER,
@@ -95,21 +109,33 @@ const struct key keys[] = {
 	  .type = KEY_LATER,
 	  .help = "the metrics endpoint is not in this version: leave the line out" },
 
-	{ L(binds), .name = "bind", .type = KEY_BINDS, .required = true, .repeatable = true,
+	{ L(engine), .name = "engine", .type = KEY_WORD, .words = engines, .default_text = "relay",
+	  .help = "How connections are served: `relay` accepts them and connects to a server, "
+		  "`inline` takes the header out of the packets on their way to an app on this "
+		  "host." },
+	{ L(binds), .name = "bind", .type = KEY_BINDS, .engine = KEY_RELAY, .required = true,
+	  .repeatable = true,
 	  .help = "Where to listen, a list: `ADDR:PORT` or `ADDR:FIRST-LAST`. `*:PORT` is every "
 		  "address of both families, `0.0.0.0:PORT` every IPv4 one." },
 	{ L(trust), .name = "trust", .type = KEY_TRUST, .required = true,
 	  .help = "The load balancers that may speak PROXY, a list of addresses and CIDRs. "
 		  "Connections from elsewhere are refused. Everyone must be spelled out: `any`." },
-	{ L(backend), .name = "backend", .type = KEY_BACKEND_REF, .required = true,
+	{ L(backend), .name = "backend", .type = KEY_BACKEND_REF, .engine = KEY_RELAY,
+	  .required = true,
 	  .help = "The name of a `[backend NAME]`, or the `ADDR:PORT` of a single server." },
-	{ .section = KEY_LISTENER,
-	  .offset = KEY_NOWHERE,
-	  .name = "engine",
-	  .type = KEY_WORD,
-	  .words = engines,
-	  .default_text = "relay",
-	  .help = "How connections are served." },
+	{ L(port), .name = "port", .type = KEY_PORT, .engine = KEY_INLINE, .required = true,
+	  .help = "The port that load balancers connect to. `80 -> 3000`: the app listens on "
+		  "another one." },
+	{ L(addresses), .name = "address", .type = KEY_ADDRESSES, .engine = KEY_INLINE,
+	  .help = "Only connections to these addresses, a list; all addresses of this host if "
+		  "left out." },
+	{ L(interfaces), .name = "interfaces", .type = KEY_INTERFACES, .engine = KEY_INLINE,
+	  .help = "Where the packets of load balancers, and of the app, pass, a list. If left "
+		  "out: the interfaces that have a route, and `lo`." },
+	{ L(untrusted), .name = "untrusted", .type = KEY_WORD, .words = untrusted,
+	  .engine = KEY_INLINE, .default_text = "reset",
+	  .help = "Connections from elsewhere than `trust`: `pass` leaves them alone, so that "
+		  "the app serves them without a PROXY header." },
 	{ L(header), .name = "header", .type = KEY_WORD, .words = headers,
 	  .default_text = "require",
 	  .help = "`optional` lets connections without a PROXY header pass, too, as long as a "
@@ -118,48 +144,46 @@ const struct key keys[] = {
 	  .max = 10 * MINUTE, .default_text = "5s",
 	  .help = "How long a header may take to arrive whole." },
 	{ L(header_max), .name = "header_max", .type = KEY_SIZE, .min = 107, .max = 65551,
-	  .default_text = "4k", .help = "The longest header that is accepted." },
+	  .default_text = "4k",
+	  .help = "The longest header that is accepted; with `engine = inline` 4095 at most." },
 	{ L(v1_ipv4_in_tcp6), .name = "v1_ipv4_in_tcp6", .type = KEY_BOOL, .default_text = "no",
 	  .help = "Accept IPv4 addresses behind `TCP6` in a version 1 header, as nginx sends "
 		  "them." },
-	{ L(kernel_path), .name = "kernel_path", .type = KEY_WORD, .words = kernel_paths,
-	  .default_text = "auto",
+	{ L(kernel_path), .name = "kernel_path", .type = KEY_WORD, .engine = KEY_RELAY,
+	  .words = kernel_paths, .default_text = "auto",
 	  .help = "Redirect bytes in the kernel: `always` from the first byte on; `auto` for a "
 		  "bulk "
 		  "direction that may not be spliced (`splice = no`, or refused); `off` never." },
-	{ L(promote_bytes), .name = "promote_bytes", .type = KEY_SIZE64, .max = UINT64_C(1) << 40,
-	  .default_text = "64k",
+	{ L(promote_bytes), .name = "promote_bytes", .type = KEY_SIZE64, .engine = KEY_RELAY,
+	  .max = UINT64_C(1) << 40, .default_text = "64k",
 	  .help = "A direction that has moved so much in bulk goes to a "
 		  "bulk path." },
-	{ L(splice), .name = "splice", .type = KEY_BOOL, .default_text = "yes",
+	{ L(splice), .name = "splice", .type = KEY_BOOL, .engine = KEY_RELAY, .default_text = "yes",
 	  .help = "Use splice(2) for bulk; `no` leaves bulk to the kernel path, or to copying "
 		  "where that is off." },
-	{ L(max_connections), .name = "max_connections", .type = KEY_NUMBER, .max = 10000000,
-	  .default_text = "0", .help = "Connections of this listener; 0 is no limit." },
-	{ L(max_per_source), .name = "max_per_source", .type = KEY_NUMBER, .max = 10000000,
-	  .default_text = "0",
+	{ L(max_connections), .name = "max_connections", .type = KEY_NUMBER, .engine = KEY_RELAY,
+	  .max = 10000000, .default_text = "0",
+	  .help = "Connections of this listener; 0 is no limit." },
+	{ L(max_per_source), .name = "max_per_source", .type = KEY_NUMBER, .engine = KEY_RELAY,
+	  .max = 10000000, .default_text = "0",
 	  .help = "Connections of one source address, which is a load balancer's as a rule; 0 is "
 		  "no limit." },
-	{ L(backlog), .name = "backlog", .type = KEY_NUMBER, .min = 1, .max = 65535,
-	  .default_text = "4096",
+	{ L(backlog), .name = "backlog", .type = KEY_NUMBER, .engine = KEY_RELAY, .min = 1,
+	  .max = 65535, .default_text = "4096",
 	  .help = "Connections the kernel may hold ready for accept(2); "
 		  "see also `net.core.somaxconn`." },
-	{ L(keepalive_s), .name = "keepalive", .type = KEY_SECONDS, .max = 32767 * UINT64_C(1000),
-	  .default_text = "60s",
+	{ L(keepalive_s), .name = "keepalive", .type = KEY_SECONDS, .engine = KEY_RELAY,
+	  .max = 32767 * UINT64_C(1000), .default_text = "60s",
 	  .help = "Idle time before TCP keepalive probes, on both legs. Below 350 s an NLB does "
 		  "not forget idle connections. 0 is off." },
-	{ L(user_timeout_ms), .name = "user_timeout", .type = KEY_MILLISECONDS, .max = 24 * HOUR,
-	  .default_text = "0",
+	{ L(user_timeout_ms), .name = "user_timeout", .type = KEY_MILLISECONDS, .engine = KEY_RELAY,
+	  .max = 24 * HOUR, .default_text = "0",
 	  .help = "TCP_USER_TIMEOUT of both legs: how long sent data may stay unacknowledged. 0 "
 		  "leaves it to the kernel." },
-	{ L(idle_timeout_ms), .name = "idle_timeout", .type = KEY_MILLISECONDS, .max = 720 * HOUR,
-	  .default_text = "0",
+	{ L(idle_timeout_ms), .name = "idle_timeout", .type = KEY_MILLISECONDS, .engine = KEY_RELAY,
+	  .max = 720 * HOUR, .default_text = "0",
 	  .help = "Close a connection that moved no byte for so long; 0 is "
 		  "never." },
-	{ .section = KEY_LISTENER,
-	  .name = "port",
-	  .type = KEY_LATER,
-	  .help = "belongs to engine = inline, which is not in this version: use bind = *:PORT" },
 
 	{ B(servers), .name = "server", .type = KEY_SERVER, .required = true, .repeatable = true,
 	  .help = "A server: `ADDR:PORT`, and `weight=N` (1 to 256, 1 if not given). One line "

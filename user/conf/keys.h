@@ -28,9 +28,15 @@ enum key_type {
 	KEY_TRUST,        /* -> struct trust */
 	KEY_BINDS,        /* the owner is a struct conf_listener */
 	KEY_SERVER,       /* the owner is a struct conf_backend */
+	KEY_PORT,         /* "80" or "80 -> 3000" -> struct conf_port */
+	KEY_ADDRESSES,    /* the owner is a struct conf_listener */
+	KEY_INTERFACES,   /* the owner is a struct conf_listener */
 	KEY_BACKEND_REF,  /* resolved when all sections are read */
 	KEY_LATER,        /* a known word of a later version: refused, .help says what to do */
 };
+
+/* Which listeners a key is for. */
+enum key_engine { KEY_BOTH, KEY_RELAY, KEY_INLINE };
 
 struct key_word {
 	const char *name;
@@ -47,7 +53,8 @@ struct key {
 	const char *default_text; /* NULL: required, or nothing */
 	const char *auto_word;    /* stands for 0, or NULL */
 	const struct key_word *words;
-	bool required;
+	enum key_engine engine;
+	bool required; /* by listeners of its engine */
 	bool repeatable;
 	const char *help;
 };

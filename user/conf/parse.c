@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/addr.h"
 #include "base/cleanup.h"
 #include "conf/build.h"
 #include "conf/lex.h"
@@ -43,6 +44,9 @@ int conf_load(const char *path, struct conf **ret, struct conf_error *error)
 	r = build_finish(&build);
 	if (r < 0)
 		return r;
+	build.conf->file = strdup(path);
+	if (!build.conf->file)
+		return build_fail(&build, 0, NULL, "out of memory");
 	*ret = TAKE_PTR(build.conf);
 	return 0;
 }
@@ -84,6 +88,85 @@ static int read_servers(struct build *build, const char *list)
 	return read_flags(build, "backend main", flags, n);
 }
 
+/* --listen :80, or ADDR:80,ADDR:80 with one port, as the keys of an inline listener: "80",
+ * "ADDR,ADDR". */
+struct inline_listen {
+	char port[16];
+	char addresses[1024];
+};
+
+static int split_listen(const struct build *build, const char *list, struct inline_listen *ret)
+{
+	_cleanup_free_ char *copy = strdup(list);
+	char *rest = copy, *word;
+	uint16_t port = 0;
+	size_t at = 0;
+
+	if (!copy)
+		return build_fail(build, 0, "port", "out of memory");
+	while ((word = strsep(&rest, ","))) {
+		static const struct up_addr any = { .family = UP_FAMILY_IPV6 };
+		char ip[ADDR_TEXT_MAX];
+		struct up_addr addr;
+
+		if (addr_parse(word, &addr) < 0 || addr.port == 0)
+			return build_fail(build, 0, "port",
+					  "\"%.64s\": expected :PORT or ADDR:PORT", word);
+		if (port && addr.port != port)
+			return build_fail(build, 0, "port",
+					  "several ports with --engine inline: use a file");
+		port = addr.port;
+		if (memcmp(addr.ip, any.ip, sizeof(any.ip)) == 0 && !rest && at == 0)
+			break;
+		(void)addr_format_ip(&addr, ip, sizeof(ip));
+		at += (size_t)snprintf(ret->addresses + at, sizeof(ret->addresses) - at, "%s%s",
+				       at ? "," : "", ip);
+		if (at >= sizeof(ret->addresses))
+			return build_fail(build, 0, "port", "too many addresses: use a file");
+	}
+	(void)snprintf(ret->port, sizeof(ret->port), "%u", port);
+	return 0;
+}
+
+/* The keys that both engines take, and those of other engines to be refused by name. */
+static int read_inline_listener(struct build *build, const struct conf_flags *flags)
+{
+	struct inline_listen listen = { "", "" };
+	int r = flags->listen ? split_listen(build, flags->listen, &listen) : 0;
+	const struct flag listener[] = {
+		{ "engine", flags->engine },
+		{ "port", listen.port[0] ? listen.port : NULL },
+		{ "address", listen.addresses[0] ? listen.addresses : NULL },
+		{ "interfaces", flags->interfaces },
+		{ "trust", flags->trust },
+		{ "header", flags->header },
+		{ "header_timeout", flags->header_timeout },
+		{ "header_max", flags->header_max },
+		{ "kernel_path", flags->kernel_path },
+		{ "backend", flags->backend },
+	};
+
+	return r < 0 ? r : read_flags(build, "listener main", listener, ARRAY_SIZE(listener));
+}
+
+static int read_relay_listener(struct build *build, const struct conf_flags *flags)
+{
+	const struct flag listener[] = {
+		{ "bind", flags->listen },
+		{ "trust", flags->trust },
+		{ "header", flags->header },
+		{ "header_timeout", flags->header_timeout },
+		{ "header_max", flags->header_max },
+		{ "kernel_path", flags->kernel_path },
+		{ "engine", flags->engine },
+		{ "interfaces", flags->interfaces },
+		{ "backend", "main" },
+	};
+	int r = read_flags(build, "listener main", listener, ARRAY_SIZE(listener));
+
+	return r < 0 ? r : read_servers(build, flags->backend);
+}
+
 int conf_from_flags(const struct conf_flags *flags, struct conf **ret, struct conf_error *error)
 {
 	_cleanup_(build_free) struct build build = { .error = error };
@@ -91,21 +174,15 @@ int conf_from_flags(const struct conf_flags *flags, struct conf **ret, struct co
 		{ "client_log", flags->client_log },
 		{ "workers", flags->workers },
 	};
-	const struct flag listener[] = {
-		{ "bind", flags->listen },           { "trust", flags->trust },
-		{ "header", flags->header },         { "header_timeout", flags->header_timeout },
-		{ "header_max", flags->header_max }, { "kernel_path", flags->kernel_path },
-		{ "engine", flags->engine },         { "backend", "main" },
-	};
+	bool is_inline = flags->engine && strcmp(flags->engine, "inline") == 0;
 	int r;
 
 	if (build_start(&build, 3) < 0)
 		return build_fail(&build, 0, NULL, "out of memory");
 	r = read_flags(&build, "unproxy", unproxy, ARRAY_SIZE(unproxy));
 	if (r == 0)
-		r = read_flags(&build, "listener main", listener, ARRAY_SIZE(listener));
-	if (r == 0)
-		r = read_servers(&build, flags->backend);
+		r = is_inline ? read_inline_listener(&build, flags)
+			      : read_relay_listener(&build, flags);
 	if (r == 0)
 		r = build_finish(&build);
 	if (r < 0)
@@ -114,12 +191,23 @@ int conf_from_flags(const struct conf_flags *flags, struct conf **ret, struct co
 	return 0;
 }
 
+size_t conf_count(const struct conf *conf, enum conf_engine engine)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < conf->n_listeners; i++)
+		n += conf->listeners[i].engine == engine;
+	return n;
+}
+
 void conf_free(struct conf *conf)
 {
 	if (!conf)
 		return;
 	for (size_t i = 0; conf->listeners && i < conf->n_listeners; i++) {
 		free(conf->listeners[i].binds);
+		free(conf->listeners[i].addresses);
+		free(conf->listeners[i].interfaces);
 		trust_free(&conf->listeners[i].trust);
 	}
 	for (size_t i = 0; conf->backends && i < conf->n_backends; i++)
@@ -127,5 +215,6 @@ void conf_free(struct conf *conf)
 	free(conf->listeners);
 	free(conf->backends);
 	free(conf->client_log);
+	free(conf->file);
 	free(conf);
 }

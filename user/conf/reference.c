@@ -92,8 +92,11 @@ static void print_allowed(FILE *out, const struct key *key)
 		[KEY_BOOL] = "`yes`, `no`",
 		[KEY_PATH] = "path, `-`, `off`",
 		[KEY_TRUST] = "list of CIDRs, `any`",
-		[KEY_BINDS] = "list of addresses",
+		[KEY_BINDS] = "list of addresses and ports",
 		[KEY_SERVER] = "address, weight",
+		[KEY_PORT] = "port, port `->` port",
+		[KEY_ADDRESSES] = "list of addresses",
+		[KEY_INTERFACES] = "list of names",
 		[KEY_BACKEND_REF] = "name, address",
 		[KEY_LATER] = NULL,
 	};
@@ -114,7 +117,12 @@ static void print_key(FILE *out, const struct key *key)
 		(void)fprintf(out, " | `%s` | %s", key->default_text, key->help);
 	else
 		(void)fprintf(out, " | %s | %s", key->required ? "**required**" : "", key->help);
-	(void)fprintf(out, "%s |\n", key->repeatable ? " *Repeatable.*" : "");
+	if (key->repeatable)
+		(void)fputs(" *Repeatable.*", out);
+	if (key->engine != KEY_BOTH)
+		(void)fprintf(out, " *Only with `engine = %s`.*",
+			      key->engine == KEY_INLINE ? "inline" : "relay");
+	(void)fputs(" |\n", out);
 }
 
 int key_print_reference(FILE *out)

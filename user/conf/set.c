@@ -188,7 +188,11 @@ static char *trim(char *text)
 	return text;
 }
 
-static int add_binds(struct conf_listener *listener, const char *text, char *why, size_t size)
+typedef int add_fn(struct conf_listener *listener, const char *word, char *why, size_t size);
+
+/* Each word between commas. */
+static int add_list(add_fn *add, struct conf_listener *listener, const char *text, char *why,
+		    size_t size)
 {
 	_cleanup_free_ char *copy = strdup(text);
 	char *rest = copy, *word;
@@ -197,8 +201,29 @@ static int add_binds(struct conf_listener *listener, const char *text, char *why
 	if (!copy)
 		return -ENOMEM;
 	while (r == 0 && (word = strsep(&rest, ",")))
-		r = add_bind(listener, trim(word), why, size);
+		r = add(listener, trim(word), why, size);
 	return r;
+}
+
+/* "80", "80 -> 3000". */
+static int set_port(const struct key *key, void *owner, const char *text, char *why, size_t size)
+{
+	_cleanup_free_ char *copy = strdup(text);
+	struct conf_port *port = (struct conf_port *)(void *)((char *)owner + key->offset);
+	uint64_t wire, app;
+	char *arrow;
+
+	if (!copy)
+		return -ENOMEM;
+	arrow = strstr(copy, "->");
+	if (arrow)
+		*arrow = '\0';
+	if (value_number(trim(copy), &wire) < 0 ||
+	    value_number(arrow ? trim(arrow + 2) : trim(copy), &app) < 0 || wire < 1 ||
+	    wire > UINT16_MAX || app < 1 || app > UINT16_MAX)
+		return refuse(why, size, text, "a port, such as 80, or 80 -> 3000");
+	*port = (struct conf_port){ .wire = (uint16_t)wire, .app = (uint16_t)app };
+	return 0;
 }
 
 static bool is_wildcard(const struct up_addr *addr)
@@ -207,6 +232,53 @@ static bool is_wildcard(const struct up_addr *addr)
 	size_t host = addr->family == UP_FAMILY_IPV4 ? 12 : 0;
 
 	return memcmp(addr->ip + host, zero, 16 - host) == 0;
+}
+
+static int add_address(struct conf_listener *listener, const char *text, char *why, size_t size)
+{
+	struct up_addr addr, *addresses;
+
+	if (addr_parse_ip(text, &addr) < 0 || is_wildcard(&addr))
+		return refuse(why, size, text,
+			      "an address, such as 192.0.2.1 or 2001:db8::1 (all of this host's: "
+			      "leave the line out)");
+	for (size_t i = 0; i < listener->n_addresses; i++) {
+		if (!addr_equal(&listener->addresses[i], &addr))
+			continue;
+		(void)snprintf(why, size, "%.64s twice", text);
+		return -EEXIST;
+	}
+	addresses = reallocarray(listener->addresses, listener->n_addresses + 1,
+				 sizeof(*addresses));
+	if (!addresses)
+		return -ENOMEM;
+	addresses[listener->n_addresses++] = addr;
+	listener->addresses = addresses;
+	return 0;
+}
+
+/* As the kernel sees it, dev_valid_name(): 1 to 15 bytes, no slash, colon or space. */
+static int add_interface(struct conf_listener *listener, const char *text, char *why, size_t size)
+{
+	struct conf_interface *interfaces;
+	size_t len = strlen(text);
+
+	if (len == 0 || len >= CONF_INTERFACE_MAX || strpbrk(text, "/: \t") ||
+	    strcmp(text, ".") == 0 || strcmp(text, "..") == 0)
+		return refuse(why, size, text, "names of interfaces, such as eth0, lo");
+	for (size_t i = 0; i < listener->n_interfaces; i++) {
+		if (strcmp(listener->interfaces[i].name, text) != 0)
+			continue;
+		(void)snprintf(why, size, "%.64s twice", text);
+		return -EEXIST;
+	}
+	interfaces = reallocarray(listener->interfaces, listener->n_interfaces + 1,
+				  sizeof(*interfaces));
+	if (!interfaces)
+		return -ENOMEM;
+	(void)snprintf(interfaces[listener->n_interfaces++].name, CONF_INTERFACE_MAX, "%s", text);
+	listener->interfaces = interfaces;
+	return 0;
 }
 
 /* " weight=N" behind the address. Returns 0 or -EINVAL. */
@@ -290,7 +362,13 @@ int key_set(const struct key *key, void *owner, const char *text, char *why, siz
 	case KEY_TRUST:
 		return set_trust(key, owner, text, why, size);
 	case KEY_BINDS:
-		return add_binds(owner, text, why, size);
+		return add_list(add_bind, owner, text, why, size);
+	case KEY_PORT:
+		return set_port(key, owner, text, why, size);
+	case KEY_ADDRESSES:
+		return add_list(add_address, owner, text, why, size);
+	case KEY_INTERFACES:
+		return add_list(add_interface, owner, text, why, size);
 	case KEY_SERVER:
 		return add_server(owner, text, why, size);
 	case KEY_BACKEND_REF:

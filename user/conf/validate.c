@@ -30,19 +30,42 @@ static bool binds_overlap(const struct conf_bind *a, const struct conf_bind *b)
 	return covers(&a->addr, &b->addr) || covers(&b->addr, &a->addr);
 }
 
+static size_t n_places(const struct conf_listener *listener)
+{
+	if (listener->engine == CONF_ENGINE_RELAY)
+		return listener->n_binds;
+	return listener->n_addresses ? listener->n_addresses : 1;
+}
+
+/* Where a listener takes connections: the relay's binds; inline its port at each address. */
+static struct conf_bind place(const struct conf_listener *listener, size_t k)
+{
+	struct conf_bind bind = { .addr.family = UP_FAMILY_IPV6, .line = listener->port_line };
+
+	if (listener->engine == CONF_ENGINE_RELAY)
+		return listener->binds[k];
+	if (listener->n_addresses)
+		bind.addr = listener->addresses[k];
+	bind.addr.port = bind.last_port = listener->port.wire;
+	return bind;
+}
+
 static int check_overlap(const struct build *build, const struct conf_listener *first,
 			 const struct conf_listener *second, size_t k)
 {
-	const struct conf_bind *bind = &second->binds[k];
-	size_t n = first == second ? k : first->n_binds;
+	const char *key = second->engine == CONF_ENGINE_RELAY ? "bind" : "port";
+	struct conf_bind bind = place(second, k);
+	size_t n = first == second ? k : n_places(first);
 	char text[ADDR_TEXT_MAX];
 
 	for (size_t i = 0; i < n; i++) {
-		if (!binds_overlap(&first->binds[i], bind))
+		struct conf_bind other = place(first, i);
+
+		if (!binds_overlap(&other, &bind))
 			continue;
-		addr_format(&first->binds[i].addr, text, sizeof(text));
-		return build_fail(build, bind->line, "bind", "overlaps with %s of [listener %s]",
-				  text, first->name);
+		addr_format(&other.addr, text, sizeof(text));
+		return build_fail(build, bind.line, key, "overlaps with %s of [listener %s]", text,
+				  first->name);
 	}
 	return 0;
 }
@@ -78,7 +101,7 @@ static int check_circle(const struct build *build, const struct conf_listener *l
 	return 0;
 }
 
-static int check_bind(const struct build *build, size_t at, size_t k)
+static int check_place(const struct build *build, size_t at, size_t k)
 {
 	const struct conf *conf = build->conf;
 	const struct conf_listener *listener = &conf->listeners[at];
@@ -89,7 +112,9 @@ static int check_bind(const struct build *build, size_t at, size_t k)
 		if (r < 0)
 			return r;
 	}
-	return check_circle(build, listener, &listener->binds[k]);
+	return listener->engine == CONF_ENGINE_RELAY
+		       ? check_circle(build, listener, &listener->binds[k])
+		       : 0;
 }
 
 int build_validate(const struct build *build)
@@ -99,8 +124,8 @@ int build_validate(const struct build *build)
 	if (conf->n_listeners == 0)
 		return build_fail(build, 0, NULL, "no [listener NAME] section: nothing to do");
 	for (size_t i = 0; i < conf->n_listeners; i++) {
-		for (size_t k = 0; k < conf->listeners[i].n_binds; k++) {
-			int r = check_bind(build, i, k);
+		for (size_t k = 0; k < n_places(&conf->listeners[i]); k++) {
+			int r = check_place(build, i, k);
 
 			if (r < 0)
 				return r;

@@ -97,15 +97,11 @@ static void bad_keys(void **state)
 		  "CIDRs, or any, spelled out" },
 		{ "[listener a]\nbind=:1\ntrust=any\n", ":1: backend: is missing" },
 		{ "[backend a]\n", ":1: server: is missing" },
-		{ LISTENER "port = 80\n", ":5: port: belongs to engine = inline, which is not in "
-					  "this version: use bind = *:PORT" },
 		{ "[unproxy]\ncontrol = /run/x\n",
 		  ":2: control: the control socket is not in this version: leave the line out" },
 		{ "[unproxy]\nmetrics = :1\n",
 		  ":2: metrics: the metrics endpoint is not in this version: leave the line out" },
-		{ LISTENER "engine = inline\n",
-		  ":5: engine: inline is not in this version: use relay" },
-		{ LISTENER "engine = proxy\n", ":5: engine: \"proxy\": expected relay" },
+		{ LISTENER "engine = proxy\n", ":5: engine: \"proxy\": expected relay or inline" },
 		{ "[backend a]\nclient_address = hook\n",
 		  ":2: client_address: hook is not in this version: use none, proxy-v1 or "
 		  "proxy-v2" },

@@ -364,8 +364,7 @@ static void bad_flags(void **state)
 			    "--kernel-path: \"x\": expected auto, always or off");
 	assert_flag_refused(FLAG(workers), "x", "--workers: \"x\": expected a number");
 	assert_flag_refused(FLAG(client_log), "", "--client-log: \"\": expected a path, - or off");
-	assert_flag_refused(FLAG(engine), "inline",
-			    "--engine: inline is not in this version: use relay");
+	assert_flag_refused(FLAG(engine), "x", "--engine: \"x\": expected relay or inline");
 
 	for (unsigned i = 0; i < 64; i++)
 		(void)sprintf(many + strlen(many), ",127.0.0.1:%u", i + 2);

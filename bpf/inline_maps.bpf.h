@@ -76,6 +76,14 @@ struct {
 	__type(value, struct up_ports);
 } ports SEC(".maps");
 
+/* The daemon's own: where our filters are, for the next daemon and for `unproxy detach`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct up_attachment);
+} attachments SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/addr.h"
+#include "inline/inline.h"
 #include "obs/log.h"
 #include "relay/limits.h"
 #include "relay/relay.h"
@@ -27,6 +28,7 @@ struct daemon {
 	const struct conf *conf;
 	struct loop *loop; /* of the main thread: signals and the clock */
 	struct relay relay;
+	struct inline_engine *engine; /* NULL: no inline listener */
 	struct worker **workers;
 	unsigned n_started;
 	struct loop_source signals;
@@ -70,19 +72,22 @@ static uint32_t connection_limit(const struct conf *conf)
 static bool wants_kernel(const struct conf *conf)
 {
 	for (size_t i = 0; i < conf->n_listeners; i++) {
-		if (conf->listeners[i].kernel_path != CONF_KERNEL_OFF)
+		if (conf->listeners[i].engine == CONF_ENGINE_RELAY &&
+		    conf->listeners[i].kernel_path != CONF_KERNEL_OFF)
 			return true;
 	}
 	return false;
 }
 
-/* Have the kernel path, or say in one line why not and go on without. */
+/* Have the relay's kernel path, or say in one line why not and go on without. */
 static void open_kern(struct daemon *daemon)
 {
 	struct relay *relay = &daemon->relay;
 	struct kern_params params = { .workers = relay->n_workers };
 	char why[384] = "";
 
+	if (!relay->n_workers)
+		return;
 	if (!wants_kernel(daemon->conf)) {
 		log_info("kernel_path.off reason=\"not configured\" bulk=splice");
 		return;
@@ -103,7 +108,7 @@ static int open_log(struct daemon *daemon)
 	struct client_log_params params = {
 		.path = conf->client_log,
 		.format = conf->log_format,
-		.workers = daemon->relay.n_workers,
+		.workers = daemon->relay.n_workers + 1, /* the last is the main thread's */
 	};
 	int err;
 
@@ -116,12 +121,26 @@ static int open_log(struct daemon *daemon)
 	return err;
 }
 
+static int open_inline(struct daemon *daemon)
+{
+	const struct inline_params params = {
+		.conf = daemon->conf,
+		.loop = daemon->loop,
+		.log = daemon->relay.log,
+		.log_queue = daemon->relay.n_workers,
+	};
+
+	if (!conf_count(daemon->conf, CONF_ENGINE_INLINE))
+		return 0;
+	return inline_start(&params, &daemon->engine);
+}
+
 static int open_pools(struct daemon *daemon)
 {
 	const struct conf *conf = daemon->conf;
 	struct relay *relay = &daemon->relay;
 
-	relay->pools = calloc(conf->n_backends, sizeof(*relay->pools));
+	relay->pools = calloc(conf->n_backends + 1, sizeof(*relay->pools));
 	relay->listener_connections = calloc(conf->n_listeners, sizeof(uint32_t));
 	relay->limits = limits_new();
 	if (!relay->pools || !relay->listener_connections || !relay->limits)
@@ -139,7 +158,7 @@ static int open_workers(struct daemon *daemon)
 {
 	struct relay *relay = &daemon->relay;
 
-	daemon->workers = calloc(relay->n_workers, sizeof(*daemon->workers));
+	daemon->workers = calloc(relay->n_workers + 1, sizeof(*daemon->workers));
 	if (!daemon->workers)
 		return -ENOMEM;
 	for (unsigned i = 0; i < relay->n_workers; i++) {
@@ -174,6 +193,10 @@ static void on_drain_timeout(struct loop_timer *timer)
 
 static void on_stop_signal(struct daemon *daemon)
 {
+	if (!daemon->n_started) {
+		loop_stop(daemon->loop);
+		return;
+	}
 	if (daemon->draining) {
 		log_warn("stop.now connections=%u action=reset",
 			 __atomic_load_n(&daemon->relay.connections, __ATOMIC_RELAXED));
@@ -293,7 +316,8 @@ static int start(struct daemon *daemon)
 		if (!err)
 			daemon->n_started++;
 	}
-	return err;
+	/* Last: what it attaches stays when a later step fails. */
+	return err ? err : open_inline(daemon);
 }
 
 static void say_ready(const struct daemon *daemon)
@@ -303,6 +327,11 @@ static void say_ready(const struct daemon *daemon)
 	for (size_t i = 0; i < daemon->conf->n_listeners; i++) {
 		const struct conf_listener *listener = &daemon->conf->listeners[i];
 
+		if (listener->engine == CONF_ENGINE_INLINE) {
+			log_info("listener.open listener=%s engine=inline port=%u app_port=%u",
+				 listener->name, listener->port.wire, listener->port.app);
+			continue;
+		}
 		addr_format(&listener->binds[0].addr, text, sizeof(text));
 		log_info("listener.open listener=%s address=%s binds=%zu backend=%s",
 			 listener->name, text, listener->n_binds, listener->backend->name);
@@ -328,6 +357,7 @@ static void stop(struct daemon *daemon)
 {
 	struct relay *relay = &daemon->relay;
 
+	inline_stop(daemon->engine);
 	command_all(daemon, WORKER_STOP);
 	for (unsigned i = 0; i < daemon->n_started; i++)
 		worker_join(daemon->workers[i]);
@@ -360,7 +390,8 @@ int daemon_run(const struct conf *conf)
 	};
 	int err;
 
-	daemon.relay.n_workers = conf->workers ? conf->workers : count_cpus();
+	if (conf_count(conf, CONF_ENGINE_RELAY))
+		daemon.relay.n_workers = conf->workers ? conf->workers : count_cpus();
 	daemon.relay.max_connections = connection_limit(conf);
 	err = start(&daemon);
 	if (!err) {

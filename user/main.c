@@ -14,6 +14,7 @@ static const struct {
 	const char *help;
 } commands[] = {
 	{ "run", cmd_run, "take the PROXY protocol off and relay to the backend" },
+	{ "detach", cmd_detach, "take what engine = inline left on the interfaces away" },
 	{ "check", cmd_check, "validate a configuration: file:line: message" },
 	{ "explain", cmd_explain, "decode a PROXY header, name what is wrong with it" },
 };

@@ -168,6 +168,18 @@ struct up_flow_event {
 	__u32 tlv_len;
 };
 
+/* What is pinned outlives the daemon. One that reads it in another way has another number. */
+#define UP_FLOW_ABI 1
+
+/* An interface that has our filters. Key of `attachments`: its index. */
+struct up_attachment {
+	char name[16];
+	__u64 netns;      /* inode of its network namespace */
+	__u32 abi;        /* UP_FLOW_ABI of who attached */
+	__u8 made_clsact; /* the qdisc is ours, too: `unproxy detach` removes it */
+	__u8 pad[3];
+};
+
 /* What the programs did, per CPU. */
 struct up_flow_stats {
 	__u64 syns;   /* flows created */

@@ -44,8 +44,8 @@ struct record {
 	uint8_t version;            /* PROXY version, 0: none */
 	uint8_t command;            /* enum up_command */
 	uint8_t path_up, path_down; /* enum record_path: what moved most of the bytes */
-	uint8_t pad;
-	uint16_t tlv_len; /* bytes of TLVs that follow the record in the log's queue */
+	uint8_t engine;             /* enum conf_engine */
+	uint16_t tlv_len;           /* bytes of TLVs that follow the record in the log's queue */
 };
 
 #endif

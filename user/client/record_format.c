@@ -260,7 +260,8 @@ static char *put_json(char *at, const struct record *record, const uint8_t *tlvs
 		at = put_key(at, "listener");
 		at = put_string(at, record->listener);
 	}
-	at = emit_literal(at, ",\"engine\":\"relay\"");
+	at = record->engine == CONF_ENGINE_INLINE ? emit_literal(at, ",\"engine\":\"inline\"")
+						  : emit_literal(at, ",\"engine\":\"relay\"");
 	at = put_addr(at, "client", &record->client);
 	at = put_addr(at, "balancer", &record->balancer);
 	at = put_addr(at, "destination", &record->destination);

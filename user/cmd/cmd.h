@@ -8,5 +8,6 @@
 int cmd_run(int argc, char **argv); /* argv[0] is the subcommand's name */
 int cmd_check(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
+int cmd_detach(int argc, char **argv);
 
 #endif

@@ -27,6 +27,23 @@ struct kern {
 	bool attached;
 };
 
+/* Keep libbpf quiet; kern_fail() says what it said last. Before there are threads. */
+void kern_quiet(void);
+
+/* "step: error: what libbpf said" into why. Returns err. */
+int kern_fail(char *why, size_t why_size, const char *step, int err);
+
+/* pin.c: the folder of all pins (root, NULL: below /sys/fs/bpf, which is mounted if need
+ * be), made if it is not there. Returns its path, or NULL with *ret_err. */
+const char *kern_pin_root(const char *root, int *ret_err);
+
+/* Lock one directory, and with create make it. Returns its descriptor; -EWOULDBLOCK: it has
+ * an owner; -ENOENT. */
+int kern_pin_lock(const char *path, bool create);
+
+/* Unlink every pin in a directory of ours. */
+void kern_pin_empty(int dir_fd);
+
 /* pin.c: lock a directory of our own below root, empty it, remember it in kern. */
 int kern_pin_claim(struct kern *kern, const char *root);
 int kern_pin_maps(struct kern *kern);

@@ -27,7 +27,13 @@ static int keep_last_message(enum libbpf_print_level level, const char *format, 
 	return 0;
 }
 
-static int fail(char *why, size_t why_size, const char *step, int err)
+void kern_quiet(void)
+{
+	libbpf_last[0] = '\0';
+	libbpf_set_print(keep_last_message);
+}
+
+int kern_fail(char *why, size_t why_size, const char *step, int err)
 {
 	char *newline = strchr(libbpf_last, '\n');
 
@@ -130,27 +136,27 @@ static int bring_up(struct kern *kern, const struct kern_params *params, char *w
 
 	kern->skel = relay_bpf__open();
 	if (!kern->skel)
-		return fail(why, why_size, "open", -errno);
+		return kern_fail(why, why_size, "open", -errno);
 	err = set_sizes(kern, params->shown ? params->shown : KERN_SHOWN);
 	if (err)
-		return fail(why, why_size, "size maps", err);
+		return kern_fail(why, why_size, "size maps", err);
 	err = relay_bpf__load(kern->skel);
 	if (err)
-		return fail(why, why_size, "load", err);
+		return kern_fail(why, why_size, "load", err);
 	err = make_rings(kern);
 	if (err)
-		return fail(why, why_size, "event rings", err);
+		return kern_fail(why, why_size, "event rings", err);
 	err = map_directions(kern);
 	if (err)
-		return fail(why, why_size, "mmap", err);
+		return kern_fail(why, why_size, "mmap", err);
 	err = attach(kern);
 	if (err)
-		return fail(why, why_size, "attach", err);
+		return kern_fail(why, why_size, "attach", err);
 	err = kern_pin_claim(kern, params->pin_root);
 	if (!err)
 		err = kern_pin_maps(kern);
 	if (err)
-		return fail(why, why_size, "pin", err);
+		return kern_fail(why, why_size, "pin", err);
 	return 0;
 }
 
@@ -190,13 +196,12 @@ int kern_open(const struct kern_params *params, struct kern **ret, char *why, si
 		return err;
 	kern = kern_alloc(params);
 	if (!kern)
-		return fail(why, why_size, "memory", -ENOMEM);
+		return kern_fail(why, why_size, "memory", -ENOMEM);
 
-	libbpf_last[0] = '\0';
-	libbpf_set_print(keep_last_message);
+	kern_quiet();
 	err = bring_up(kern, params, why, why_size);
 	if (!err && make_slots(kern))
-		err = fail(why, why_size, "slots", -ENOMEM);
+		err = kern_fail(why, why_size, "slots", -ENOMEM);
 	if (err) {
 		kern_close(kern);
 		return err;

@@ -37,8 +37,7 @@ static int mount_bpffs(void)
 		       : 0;
 }
 
-/* Unlink every pin in a directory of ours. */
-static void empty_dir(int dir_fd)
+void kern_pin_empty(int dir_fd)
 {
 	int fd = dup(dir_fd);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -57,13 +56,12 @@ static void empty_dir(int dir_fd)
 	(void)closedir(dir);
 }
 
-/* Make and lock one directory. Returns its descriptor, -EWOULDBLOCK if it has an owner. */
-static int claim_dir(const char *path)
+int kern_pin_lock(const char *path, bool create)
 {
 	_cleanup_close_ int fd = -1;
 	struct stat by_fd, by_path;
 
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+	if (create && mkdir(path, 0700) < 0 && errno != EEXIST)
 		return -errno;
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
@@ -76,19 +74,26 @@ static int claim_dir(const char *path)
 	return take_fd(&fd);
 }
 
+const char *kern_pin_root(const char *root, int *ret_err)
+{
+	*ret_err = 0;
+	if (!root) {
+		root = BPFFS "/unproxy";
+		*ret_err = mount_bpffs();
+	}
+	if (!*ret_err && mkdir(root, 0700) < 0 && errno != EEXIST)
+		*ret_err = -errno;
+	return *ret_err ? NULL : root;
+}
+
 int kern_pin_claim(struct kern *kern, const char *root)
 {
 	int fd = -EUSERS;
 	int err;
 
-	if (!root) {
-		root = BPFFS "/unproxy";
-		err = mount_bpffs();
-		if (err)
-			return err;
-	}
-	if (mkdir(root, 0700) < 0 && errno != EEXIST)
-		return -errno;
+	root = kern_pin_root(root, &err);
+	if (!root)
+		return err;
 	for (int i = 0; i < INSTANCES_MAX; i++) {
 		char path[sizeof(kern->pin_path)];
 
@@ -96,7 +101,7 @@ int kern_pin_claim(struct kern *kern, const char *root)
 			snprintf(path, sizeof(path), "%s/relay", root);
 		else
 			snprintf(path, sizeof(path), "%s/relay-%d", root, i);
-		fd = claim_dir(path);
+		fd = kern_pin_lock(path, true);
 		if (fd >= 0) {
 			memcpy(kern->pin_path, path, sizeof(path));
 			break;
@@ -106,7 +111,7 @@ int kern_pin_claim(struct kern *kern, const char *root)
 	}
 	if (fd < 0)
 		return fd;
-	empty_dir(fd);
+	kern_pin_empty(fd);
 	kern->pin_dir_fd = fd;
 	return 0;
 }
@@ -138,7 +143,7 @@ void kern_pin_release(struct kern *kern)
 
 	if (kern->pin_dir_fd < 0)
 		return;
-	empty_dir(kern->pin_dir_fd);
+	kern_pin_empty(kern->pin_dir_fd);
 	(void)rmdir(kern->pin_path);
 	/* The root too, when we were the last: EBUSY or ENOTEMPTY otherwise. */
 	slash = strrchr(kern->pin_path, '/');

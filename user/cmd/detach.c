@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* unproxy detach: what the inline engine has left on this host goes. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/cmd.h"
+#include "kern/inline.h"
+
+static const char usage[] =
+	"usage: unproxy detach [--force]\n"
+	"\n"
+	"Removes the filters of engine = inline from all interfaces of this network namespace,\n"
+	"and what is pinned. Their connections end; filters of others stay. Needs no\n"
+	"daemon, and refuses while one runs.\n"
+	"\n"
+	"  --force      also what another network namespace's daemon has pinned\n"
+	"  -h, --help   this text\n";
+
+static const struct option options[] = {
+	{ "force", no_argument, NULL, 'f' },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 },
+};
+
+static int usage_error(const char *message, const char *word)
+{
+	(void)fprintf(stderr, "unproxy detach: %s%s (see unproxy detach --help)\n", message, word);
+	return EXIT_USAGE;
+}
+
+int cmd_detach(int argc, char **argv)
+{
+	struct kern_inline_detached done;
+	char why[512] = "";
+	bool force = false;
+	int option, err;
+
+	opterr = 0;
+	optind = 0;
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (option == 'h') {
+			(void)fputs(usage, stdout);
+			return EXIT_SUCCESS;
+		}
+		if (option != 'f')
+			return usage_error("unknown option ", argv[optind - 1]);
+		force = true;
+	}
+	if (optind < argc)
+		return usage_error("one word too many: ", argv[optind]);
+
+	err = kern_inline_detach(NULL, force, &done, why, sizeof(why));
+	if (err) {
+		(void)fprintf(stderr, "unproxy detach: %s\n", *why ? why : strerror(-err));
+		return EXIT_FAILURE;
+	}
+	if (done.filters + done.qdiscs + done.pins == 0)
+		(void)printf("nothing was attached\n");
+	else
+		(void)printf("detached: %u filters, %u qdiscs%s\n", done.filters, done.qdiscs,
+			     done.pins ? ", all pins" : "");
+	return EXIT_SUCCESS;
+}

@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "inline/inline.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "inline/events.h"
+#include "inline/interfaces.h"
+#include "inline/policy.h"
+#include "kern/inline.h"
+#include "obs/log.h"
+
+#define TICK_US 1000000
+#define MINUTE_TICKS 60
+
+/* After a first event others follow: they are left in the ring for so long. The kernel wakes
+ * nobody while events wait, so that a busy host pays no wake-up per connection. */
+#define EVENTS_US 20000
+
+#define INTERFACES_SHOWN 64
+
+struct inline_engine {
+	const struct conf *conf;
+	struct loop *loop;
+	struct kern_inline *kern;
+	struct policy policy;
+	struct events events;
+	struct loop_source source; /* the ring */
+	struct loop_timer again;   /* look into it once more */
+	struct loop_timer tick;
+	unsigned ticks;
+	uint64_t events_lost; /* said so already */
+	size_t adopted;       /* connections taken over */
+	bool stale_ports;     /* roles of listeners that are gone */
+};
+
+/* ---- events ---- */
+
+static void on_event(void *context, const struct up_flow_event *event, const uint8_t *header)
+{
+	struct inline_engine *engine = context;
+
+	events_take(&engine->events, event, header);
+}
+
+static void on_ring(struct loop_source *source, uint32_t events)
+{
+	struct inline_engine *engine = container_of(source, struct inline_engine, source);
+
+	(void)events;
+	kern_inline_consume(engine->kern);
+	(void)loop_timer_arm(engine->loop, &engine->again, EVENTS_US);
+}
+
+static void on_again(struct loop_timer *timer)
+{
+	struct inline_engine *engine = container_of(timer, struct inline_engine, again);
+
+	kern_inline_consume(engine->kern);
+	(void)loop_modify(engine->loop, &engine->source, EPOLLIN | EPOLLONESHOT);
+}
+
+/* ---- once a second, once a minute ---- */
+
+static void know_flow(void *context, const struct up_flow_key *key, const struct up_flow *flow)
+{
+	struct inline_engine *engine = context;
+
+	events_know(&engine->events, key, flow);
+}
+
+static void report_lost(struct inline_engine *engine)
+{
+	struct up_flow_stats stats;
+
+	if (kern_inline_stats(engine->kern, &stats) < 0 || stats.events_lost <= engine->events_lost)
+		return;
+	log_warn("inline.events_lost lines=%llu reason=\"connections end faster than they are "
+		 "logged\"",
+		 (unsigned long long)(stats.events_lost - engine->events_lost));
+	engine->events_lost = stats.events_lost;
+	/* What was lost may have been an end. */
+	if (kern_inline_each_flow(engine->kern, know_flow, engine) == 0)
+		open_flows_remove_unseen(engine->events.open);
+}
+
+static void need_flow_ports(void *context, const struct up_flow_key *key,
+			    const struct up_flow *flow)
+{
+	policy_need_ports(context, key->local_port, flow->app_port);
+}
+
+/* Take off the roles of listeners that are gone, but for those whose connections live on. */
+static void prune_ports(struct inline_engine *engine)
+{
+	_cleanup_free_ struct up_ports *need = malloc(sizeof(*need));
+	_cleanup_free_ struct up_ports *have = malloc(sizeof(*have));
+
+	if (!need || !have || !engine->stale_ports)
+		return;
+	*need = engine->policy.ports;
+	if (kern_inline_each_flow(engine->kern, need_flow_ports, need) < 0 ||
+	    kern_inline_get_ports(engine->kern, have) < 0)
+		return;
+	if (memcmp(need, have, sizeof(*need)) != 0 && kern_inline_set_ports(engine->kern, need) < 0)
+		return;
+	engine->stale_ports = memcmp(need, &engine->policy.ports, sizeof(*need)) != 0;
+}
+
+static void take_clock(struct inline_engine *engine)
+{
+	engine->events.realtime_offset_us = (int64_t)clock_us(CLOCK_REALTIME) -
+					    (int64_t)clock_us(CLOCK_MONOTONIC);
+}
+
+static void on_tick(struct loop_timer *timer)
+{
+	struct inline_engine *engine = container_of(timer, struct inline_engine, tick);
+
+	take_clock(engine);
+	(void)kern_inline_sweep(engine->kern);
+	if (++engine->ticks % MINUTE_TICKS == 0) {
+		report_lost(engine);
+		prune_ports(engine);
+	}
+	(void)loop_timer_arm(engine->loop, timer, TICK_US);
+}
+
+/* ---- start ---- */
+
+static int refuse_interface(const struct conf *conf, const struct conf_listener *listener,
+			    const char *name, int err, unsigned kind)
+{
+	char where[384];
+
+	conf_where(conf->file, listener->interfaces_line, "interfaces", where, sizeof(where));
+	if (err == -EOPNOTSUPP)
+		log_error("%s\"%s\" is of a kind (%u) whose packets are not understood here", where,
+			  name, kind);
+	else
+		log_error("%s\"%s\": %s", where, name,
+			  err == -ENODEV ? "there is no such interface" : strerror(-err));
+	return err;
+}
+
+static int attach(struct inline_engine *engine, const struct kern_interface *interface)
+{
+	char why[384] = "";
+	bool behind = false;
+	int err = kern_inline_attach(engine->kern, interface, &behind, why, sizeof(why));
+
+	if (err)
+		log_error("inline.failed interface=%s error=\"%s\"", interface->name, why);
+	else if (behind)
+		log_warn("inline.behind interface=%s reason=\"another filter stands at priority 1: "
+			 "connections whose packets it takes do not work\"",
+			 interface->name);
+	return err;
+}
+
+/* Named by nobody: one that cannot be is left out. */
+static int attach_default(struct inline_engine *engine)
+{
+	_cleanup_(interface_names_free) struct interface_names names = { 0 };
+	int err = interface_names_default(&names);
+
+	for (size_t i = 0; !err && i < names.n; i++) {
+		struct kern_interface interface;
+		unsigned kind = 0;
+
+		if (interface_find(names.names[i].name, &interface, &kind) < 0)
+			log_info("inline.left_out interface=%s kind=%u", names.names[i].name, kind);
+		else
+			err = attach(engine, &interface);
+	}
+	return err;
+}
+
+static int attach_named(struct inline_engine *engine, const struct conf_listener *listener)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < listener->n_interfaces; i++) {
+		const char *name = listener->interfaces[i].name;
+		struct kern_interface interface;
+		unsigned kind = 0;
+
+		err = interface_find(name, &interface, &kind);
+		if (err)
+			return refuse_interface(engine->conf, listener, name, err, kind);
+		err = attach(engine, &interface);
+	}
+	return err;
+}
+
+/* Nothing is attached anywhere if one interface is not there. */
+static int check_named(const struct conf *conf, const struct conf_listener *listener)
+{
+	for (size_t i = 0; i < listener->n_interfaces; i++) {
+		struct kern_interface interface;
+		unsigned kind = 0;
+		int err = interface_find(listener->interfaces[i].name, &interface, &kind);
+
+		if (err)
+			return refuse_interface(conf, listener, listener->interfaces[i].name, err,
+						kind);
+	}
+	return 0;
+}
+
+static int attach_all(struct inline_engine *engine)
+{
+	const struct policy *policy = &engine->policy;
+	bool all_named = true;
+	int err = 0;
+
+	for (size_t i = 0; !err && i < policy->n_listeners; i++) {
+		all_named &= policy->listeners[i]->n_interfaces > 0;
+		err = attach_named(engine, policy->listeners[i]);
+	}
+	return err || all_named ? err : attach_default(engine);
+}
+
+/* Interfaces that only an earlier daemon was told of keep their connections, and get the
+ * new programs: two versions at work on one table would be one too many. */
+static int refresh_kept(struct inline_engine *engine)
+{
+	struct kern_interface known[INTERFACES_SHOWN];
+	size_t n = kern_inline_interfaces(engine->kern, known, INTERFACES_SHOWN);
+	int err = 0;
+
+	for (size_t i = 0; !err && i < n; i++) {
+		struct kern_interface now = { .index = 0 };
+		unsigned kind = 0;
+
+		if (interface_find(known[i].name, &now, &kind) < 0 || now.index != known[i].index)
+			kern_inline_forget(engine->kern, known[i].index);
+		else
+			err = attach(engine, &now);
+	}
+	return err;
+}
+
+static void count_flow(void *context, const struct up_flow_key *key, const struct up_flow *flow)
+{
+	struct inline_engine *engine = context;
+
+	engine->adopted += !(flow->marks & UP_FLOW_ENDED) && flow->state != UP_FLOW_REFUSED;
+	events_know(&engine->events, key, flow);
+}
+
+/* What happened since the last daemon is in the ring, the rest in the map. */
+static void take_over(struct inline_engine *engine)
+{
+	struct up_flow_stats stats;
+
+	if (!kern_inline_adopted(engine->kern))
+		return;
+	kern_inline_consume(engine->kern);
+	(void)kern_inline_each_flow(engine->kern, count_flow, engine);
+	open_flows_remove_unseen(engine->events.open);
+	if (kern_inline_stats(engine->kern, &stats) == 0)
+		engine->events_lost = stats.events_lost;
+	engine->stale_ports = true;
+	prune_ports(engine);
+}
+
+static int set_policy(struct inline_engine *engine)
+{
+	const struct policy *policy = &engine->policy;
+	const struct kern_inline_policy given = {
+		.keys = policy->keys,
+		.listens = policy->listens,
+		.n_listens = policy->n_listens,
+		.trust = policy->trust,
+		.n_trust = policy->n_trust,
+		.ports = &policy->ports,
+	};
+	int err = kern_inline_set_policy(engine->kern, &given);
+
+	if (err)
+		log_error("inline.failed listeners=%zu networks=%zu error=\"%s\"",
+			  policy->n_listeners, policy->n_trust, strerror(-err));
+	return err;
+}
+
+static int open_kern(struct inline_engine *engine)
+{
+	const struct kern_inline_params params = {
+		.flows = engine->conf->inline_flows,
+		.fn = on_event,
+		.context = engine,
+	};
+	char why[512] = "";
+	int err = kern_inline_open(&params, &engine->kern, why, sizeof(why));
+
+	if (err)
+		log_error("inline.failed error=\"%s\"", *why ? why : strerror(-err));
+	return err;
+}
+
+static void say_on(const struct inline_engine *engine)
+{
+	struct kern_interface interfaces[INTERFACES_SHOWN];
+	size_t n = kern_inline_interfaces(engine->kern, interfaces, INTERFACES_SHOWN);
+	char names[512] = "";
+	size_t at = 0;
+
+	for (size_t i = 0; i < n && at < sizeof(names); i++)
+		at += (size_t)snprintf(names + at, sizeof(names) - at, "%s%s", i ? "," : "",
+				       interfaces[i].name);
+	log_info("inline.on interfaces=%s listeners=%zu adopted=%zu maps=%s", names,
+		 engine->policy.n_listeners, engine->adopted, kern_inline_pin_path(engine->kern));
+}
+
+static int watch(struct inline_engine *engine)
+{
+	engine->source.fn = on_ring;
+	engine->source.fd = kern_inline_events_fd(engine->kern);
+	engine->again.fn = on_again;
+	engine->tick.fn = on_tick;
+	return loop_add(engine->loop, &engine->source, EPOLLIN | EPOLLONESHOT);
+}
+
+static int bring_up(struct inline_engine *engine)
+{
+	int err = policy_build(&engine->policy, engine->conf);
+
+	if (!err)
+		err = events_init(&engine->events);
+	for (size_t i = 0; !err && i < engine->policy.n_listeners; i++)
+		err = check_named(engine->conf, engine->policy.listeners[i]);
+	if (!err)
+		err = open_kern(engine);
+	if (!err)
+		err = set_policy(engine);
+	if (err)
+		return err;
+	take_clock(engine);
+	take_over(engine);
+	err = refresh_kept(engine);
+	if (!err)
+		err = attach_all(engine);
+	return err ? err : watch(engine);
+}
+
+static void free_engine(struct inline_engine *engine, bool detach)
+{
+	kern_inline_close(engine->kern, detach);
+	events_free(&engine->events);
+	policy_free(&engine->policy);
+	free(engine);
+}
+
+int inline_start(const struct inline_params *params, struct inline_engine **ret)
+{
+	struct inline_engine *engine = calloc(1, sizeof(*engine));
+	int err;
+
+	if (!engine)
+		return -ENOMEM;
+	engine->conf = params->conf;
+	engine->loop = params->loop;
+	engine->events = (struct events){
+		.conf = params->conf,
+		.policy = &engine->policy,
+		.log = params->log,
+		.log_queue = params->log_queue,
+	};
+	err = bring_up(engine);
+	if (err) {
+		/* What was there before goes on; what we began does not stay half done. */
+		free_engine(engine, engine->kern && !kern_inline_adopted(engine->kern));
+		return err;
+	}
+	say_on(engine);
+	on_tick(&engine->tick);
+	*ret = engine;
+	return 0;
+}
+
+/* ---- stop ---- */
+
+static void say_off(const struct inline_engine *engine)
+{
+	for (size_t i = 0; i < engine->policy.n_listeners; i++) {
+		const struct inline_counters *c = &engine->events.counters[i];
+
+		log_info("inline.listener listener=%s opened=%llu ended=%llu refused=%llu "
+			 "probes=%llu",
+			 engine->policy.listeners[i]->name, (unsigned long long)c->opened,
+			 (unsigned long long)c->ended, (unsigned long long)c->refused,
+			 (unsigned long long)c->probes);
+	}
+	if (engine->conf->detach_on_exit)
+		log_info("inline.off connections=%zu action=detached",
+			 open_flows_count(engine->events.open));
+	else
+		log_info("inline.left connections=%zu reason=\"programs and connections go on; "
+			 "unproxy detach ends them\"",
+			 open_flows_count(engine->events.open));
+}
+
+void inline_stop(struct inline_engine *engine)
+{
+	if (!engine)
+		return;
+	loop_timer_cancel(engine->loop, &engine->again);
+	loop_timer_cancel(engine->loop, &engine->tick);
+	loop_remove(engine->loop, &engine->source);
+	kern_inline_consume(engine->kern);
+	report_lost(engine);
+	say_off(engine);
+	free_engine(engine, engine->conf->detach_on_exit);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The inline engine: programs on interfaces, told what to do by maps, and their events as
+ * lines of the client log. It never sees a byte of payload, and connections go on without it.
+ * Runs in the main thread's loop.
+ */
+#ifndef INLINE_INLINE_H
+#define INLINE_INLINE_H
+
+#include "client/log.h"
+#include "conf/conf.h"
+#include "loop/loop.h"
+
+struct inline_engine;
+
+struct inline_params {
+	const struct conf *conf;
+	struct loop *loop;
+	struct client_log *log; /* NULL: no client log */
+	unsigned log_queue;     /* this engine's own queue of it */
+};
+
+/* Load, take over what an earlier daemon left, attach, begin to log. Says itself what
+ * fails. Returns 0 and gives *ret to the caller, or -errno with *ret untouched. */
+int inline_start(const struct inline_params *params, struct inline_engine **ret);
+
+/* Log what has ended until now and let go; the programs stay, unless conf->detach_on_exit.
+ * NULL is allowed. */
+void inline_stop(struct inline_engine *engine);
+
+#endif

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "inline/record.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "client/reason.h"
+#include "conf/conf.h"
+#include "unproxy/proxy_types.h"
+
+static const char *const end_names[] = {
+	[UP_END_NONE] = "unknown",
+	[UP_END_CLIENT_FIN] = "client_fin",
+	[UP_END_SERVER_FIN] = "server_fin",
+	[UP_END_CLIENT_RESET] = "client_reset",
+	[UP_END_SERVER_RESET] = "server_reset",
+	[UP_END_GONE] = "gone",
+	[UP_END_REUSED] = "reused",
+};
+
+static struct up_addr endpoint(const uint8_t *ip, uint16_t port)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	struct up_addr addr = { .port = port };
+
+	memcpy(addr.ip, ip, sizeof(addr.ip));
+	addr.family = memcmp(ip, mapped, sizeof(mapped)) == 0 ? UP_FAMILY_IPV4 : UP_FAMILY_IPV6;
+	return addr;
+}
+
+static uint64_t span_us(uint64_t from_ns, uint64_t to_ns)
+{
+	return to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
+}
+
+/* As the relay's is_health_check(). */
+static bool is_health_check(const struct record *record)
+{
+	bool own = record->command == UP_COMMAND_LOCAL ||
+		   memcmp(record->client.ip, record->balancer.ip, sizeof(record->client.ip)) == 0;
+
+	return record->version && own && !record->bytes_up;
+}
+
+static enum record_event kind_of(const struct up_flow_event *event, const struct record *record)
+{
+	switch (event->kind) {
+	case UP_EVENT_OPEN:
+		return RECORD_START;
+	case UP_EVENT_REFUSED:
+		return event->reason == UP_REASON_EMPTY ? RECORD_PROBE : RECORD_REFUSED;
+	default:
+		/* Never opened, and not refused: gone before the first byte. */
+		return !event->opened_ns || is_health_check(record) ? RECORD_PROBE : RECORD_END;
+	}
+}
+
+static void name_reason(const struct up_flow_event *event, struct record *record)
+{
+	if (event->kind == UP_EVENT_REFUSED) {
+		record->reason = up_reason_name(event->reason);
+		if (record->event == RECORD_REFUSED)
+			record->hint = up_reason_hint(event->reason);
+	} else if (event->kind == UP_EVENT_END) {
+		record->reason = event->end < ARRAY_SIZE(end_names) ? end_names[event->end]
+								    : end_names[UP_END_NONE];
+		if (!event->opened_ns)
+			record->reason = up_reason_name(UP_REASON_EMPTY);
+	}
+}
+
+struct up_addr record_destination(const struct up_flow_event *event)
+{
+	return event->has_addr ? event->destination : (struct up_addr){ 0 };
+}
+
+static void describe_open(const struct up_flow_event *event, const struct record_around *around,
+			  struct record *record)
+{
+	const struct up_flow_key *key = &event->key;
+
+	record->header_us = (uint32_t)span_us(event->created_ns, event->opened_ns);
+	record->header_len = event->header_len;
+	record->version = event->version;
+	record->command = event->command;
+	record->path_up = event->bytes_up ? RECORD_PATH_INLINE : RECORD_PATH_NONE;
+	record->path_down = event->bytes_down ? RECORD_PATH_INLINE : RECORD_PATH_NONE;
+	/* The app. Where it listens is not known of a listener that is gone. */
+	if (around->listener)
+		record->backend = endpoint(key->local_ip, around->listener->port.app);
+}
+
+struct record record_of_event(const struct up_flow_event *event, const struct record_around *around)
+{
+	const struct up_flow_key *key = &event->key;
+	struct record record = {
+		.engine = CONF_ENGINE_INLINE,
+		.start_us = event->created_ns / 1000 + (uint64_t)around->realtime_offset_us,
+		.duration_us = span_us(event->created_ns, event->now_ns),
+		.bytes_up = event->bytes_up,
+		.bytes_down = event->bytes_down,
+		.balancer = endpoint(key->remote_ip, key->remote_port),
+		.destination = record_destination(event),
+		.listener = around->listener ? around->listener->name : NULL,
+	};
+
+	record.client = event->client.family ? event->client : record.balancer;
+	if (around->open) {
+		record.destination = around->open->destination;
+		record.tlv_len = around->open->tlv_len;
+	}
+	if (!record.destination.family)
+		record.destination = endpoint(key->local_ip, key->local_port);
+	if (event->opened_ns)
+		describe_open(event, around, &record);
+	record.event = (uint8_t)kind_of(event, &record);
+	name_reason(event, &record);
+	return record;
+}
+
+const uint8_t *record_tlvs(const struct up_flow_event *event, const uint8_t *header,
+			   uint16_t *ret_len)
+{
+	*ret_len = 0;
+	if (!header || event->tlv_len == 0 || event->tlv_at > event->header_len ||
+	    event->tlv_len > event->header_len - event->tlv_at)
+		return NULL;
+	*ret_len = (uint16_t)event->tlv_len;
+	return header + event->tlv_at;
+}

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Load the inline engine's programs over old or new maps, put them on interfaces, let go. */
+#include "kern/inline.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/cleanup.h"
+#include "kern/inline_internal.h"
+#include "kern/internal.h"
+
+#include "inline.skel.h"
+
+#define EVENTS_BYTES (4U << 20)
+
+/* Headers in parts at a time: few connections split theirs, and none for long. */
+#define PARTIALS_MIN 1024U
+#define PARTIALS_SHARE 16
+
+#define PINS_DEFAULT "/sys/fs/bpf/unproxy"
+#define HINT_DETACH ": unproxy detach removes it, and ends its connections"
+
+static int set_sizes(struct inline_bpf *skel, uint32_t flows)
+{
+	uint32_t partials = flows / PARTIALS_SHARE;
+	int err = bpf_map__set_max_entries(skel->maps.flows, flows);
+
+	if (!err)
+		err = bpf_map__set_max_entries(skel->maps.aliases, flows);
+	if (!err)
+		err = bpf_map__set_max_entries(skel->maps.partials,
+					       partials > PARTIALS_MIN ? partials : PARTIALS_MIN);
+	if (!err)
+		err = bpf_map__set_max_entries(skel->maps.flow_events, EVENTS_BYTES);
+	return err;
+}
+
+static int on_event(void *context, void *data, size_t size)
+{
+	struct kern_inline *kern = context;
+	const struct up_flow_event *event = data;
+	const uint8_t *header = NULL;
+
+	if (size < sizeof(*event))
+		return 0;
+	if (event->kind == UP_EVENT_OPEN && event->header_len > 0) {
+		if (size - sizeof(*event) < event->header_len)
+			return 0;
+		header = (const uint8_t *)(event + 1);
+	}
+	kern->fn(kern->context, event, header);
+	return 0;
+}
+
+static int claim(struct kern_inline *kern, const char *pin_root, char *why, size_t why_size)
+{
+	int err;
+
+	pin_root = kern_pin_root(pin_root, &err);
+	if (!pin_root)
+		return kern_fail(why, why_size, "pin", err);
+	(void)snprintf(kern->pin_path, sizeof(kern->pin_path), "%s/inline", pin_root);
+	kern->pin_dir_fd = kern_pin_lock(kern->pin_path, true);
+	if (kern->pin_dir_fd == -EWOULDBLOCK)
+		(void)snprintf(why, why_size, "another instance runs: %s is locked",
+			       kern->pin_path);
+	else if (kern->pin_dir_fd < 0)
+		(void)kern_fail(why, why_size, kern->pin_path, kern->pin_dir_fd);
+	return kern->pin_dir_fd < 0 ? kern->pin_dir_fd : 0;
+}
+
+static int bring_up(struct kern_inline *kern, const struct kern_inline_params *params, char *why,
+		    size_t why_size)
+{
+	int err = claim(kern, params->pin_root, why, why_size);
+
+	if (err)
+		return err;
+	kern->skel = inline_bpf__open();
+	if (!kern->skel)
+		return kern_fail(why, why_size, "open", -errno);
+	err = set_sizes(kern->skel, params->flows);
+	if (err)
+		return kern_fail(why, why_size, "size maps", err);
+	err = inline_adopt(kern->skel->obj, kern, &kern->adopted, why, why_size);
+	if (err == -ESTALE)
+		(void)strncat(why, HINT_DETACH, why_size - strlen(why) - 1);
+	if (err)
+		return err;
+	err = inline_bpf__load(kern->skel);
+	if (err)
+		return kern_fail(why, why_size, "load", err);
+	if (!kern->adopted)
+		err = inline_pin_maps(kern->skel->obj, kern->pin_path);
+	if (err)
+		return kern_fail(why, why_size, "pin", err);
+	kern->ring = ring_buffer__new(bpf_map__fd(kern->skel->maps.flow_events), on_event, kern,
+				      NULL);
+	return kern->ring ? 0 : kern_fail(why, why_size, "events", -errno);
+}
+
+int kern_inline_open(const struct kern_inline_params *params, struct kern_inline **ret, char *why,
+		     size_t why_size)
+{
+	struct kern_inline *kern = calloc(1, sizeof(*kern));
+	int err;
+
+	if (!kern)
+		return -ENOMEM;
+	kern->pin_dir_fd = -1;
+	kern->fn = params->fn;
+	kern->context = params->context;
+	kern->netns = kern_netns();
+	kern_quiet();
+	err = bring_up(kern, params, why, why_size);
+	if (err) {
+		kern_inline_close(kern, false);
+		return err;
+	}
+	*ret = kern;
+	return 0;
+}
+
+static int remember(struct kern_inline *kern, const struct kern_interface *interface,
+		    bool made_clsact)
+{
+	int fd = bpf_map__fd(kern->skel->maps.attachments);
+	struct up_attachment entry = { 0 }, old;
+
+	(void)snprintf(entry.name, sizeof(entry.name), "%s", interface->name);
+	entry.netns = kern->netns;
+	entry.abi = UP_FLOW_ABI;
+	entry.made_clsact = made_clsact;
+	/* Made by an earlier instance, and still there: ours to remove. */
+	if (!made_clsact && bpf_map_lookup_elem(fd, &interface->index, &old) == 0 &&
+	    strncmp(old.name, entry.name, sizeof(old.name)) == 0)
+		entry.made_clsact = old.made_clsact;
+	return bpf_map_update_elem(fd, &interface->index, &entry, BPF_ANY) < 0 ? -errno : 0;
+}
+
+int kern_inline_attach(struct kern_inline *kern, const struct kern_interface *interface,
+		       bool *ret_behind, char *why, size_t why_size)
+{
+	const struct bpf_program *in = interface->ethernet ? kern->skel->progs.up_in_eth
+							   : kern->skel->progs.up_in_l3;
+	const struct bpf_program *out = interface->ethernet ? kern->skel->progs.up_out_eth
+							    : kern->skel->progs.up_out_l3;
+	bool behind_in = false, behind_out = false;
+	int err = tc_make_qdisc(interface->index);
+
+	if (err && err != -EEXIST)
+		return kern_fail(why, why_size, "clsact", err);
+	err = remember(kern, interface, err == 0);
+	if (err)
+		return kern_fail(why, why_size, "attachments", err);
+	/* The way out first: it is the in-program that makes a connection one of ours. */
+	err = tc_put_filter(interface->index, TC_OUT, bpf_program__fd(out), &behind_out);
+	if (err)
+		return kern_fail(why, why_size, "egress filter", err);
+	err = tc_put_filter(interface->index, TC_IN, bpf_program__fd(in), &behind_in);
+	if (err)
+		return kern_fail(why, why_size, "ingress filter", err);
+	err = inline_pin_programs(kern->skel->obj, kern->pin_path);
+	if (err)
+		return kern_fail(why, why_size, "pin programs", err);
+	*ret_behind = behind_in || behind_out;
+	return 0;
+}
+
+size_t kern_inline_interfaces(const struct kern_inline *kern, struct kern_interface *ret,
+			      size_t room)
+{
+	_cleanup_free_ struct attachments *found = calloc(1, sizeof(*found));
+	size_t n = 0;
+
+	if (!found || inline_read_attachments(bpf_map__fd(kern->skel->maps.attachments), found) < 0)
+		return 0;
+	for (size_t i = 0; i < found->n && n < room; i++) {
+		ret[n] = (struct kern_interface){ .index = found->indexes[i] };
+		memcpy(ret[n++].name, found->entries[i].name, sizeof(ret->name));
+	}
+	return n;
+}
+
+void kern_inline_forget(struct kern_inline *kern, uint32_t index)
+{
+	(void)bpf_map_delete_elem(bpf_map__fd(kern->skel->maps.attachments), &index);
+}
+
+/* Every interface of this network namespace, whether we remember it or not. */
+static void remove_filters(const struct attachments *known, struct kern_inline_detached *counts)
+{
+	struct if_nameindex *all = if_nameindex();
+
+	for (const struct if_nameindex *at = all; at && at->if_index; at++) {
+		bool made = false;
+
+		for (size_t i = 0; i < known->n; i++)
+			made |= known->indexes[i] == at->if_index &&
+				known->entries[i].made_clsact &&
+				strncmp(known->entries[i].name, at->if_name,
+					sizeof(known->entries[i].name)) == 0;
+		tc_remove(at->if_index, made, counts);
+	}
+	if_freenameindex(all);
+}
+
+void kern_inline_close(struct kern_inline *kern, bool detach)
+{
+	struct kern_inline_detached counts = { 0 };
+	struct attachments *known;
+
+	if (!kern)
+		return;
+	known = calloc(1, sizeof(*known));
+	if (known && kern->skel && bpf_map__fd(kern->skel->maps.attachments) >= 0)
+		(void)inline_read_attachments(bpf_map__fd(kern->skel->maps.attachments), known);
+	if (detach && known)
+		remove_filters(known, &counts);
+	/* Where nothing is attached, nothing needs the pins. */
+	if (kern->pin_dir_fd >= 0 && (detach || (!kern->adopted && known && known->n == 0)))
+		inline_unpin(kern->pin_path, kern->pin_dir_fd);
+	free(known);
+	ring_buffer__free(kern->ring);
+	inline_bpf__destroy(kern->skel);
+	if (kern->pin_dir_fd >= 0)
+		(void)close(kern->pin_dir_fd);
+	free(kern);
+}
+
+bool kern_inline_adopted(const struct kern_inline *kern)
+{
+	return kern->adopted;
+}
+
+const char *kern_inline_pin_path(const struct kern_inline *kern)
+{
+	return kern->pin_path;
+}
+
+/* The pinned `attachments`; none where there are no pins. */
+static int read_known(const char *pin_path, struct attachments *ret)
+{
+	_cleanup_close_ int fd = -1;
+	char path[INLINE_PATH_MAX + 16];
+
+	(void)snprintf(path, sizeof(path), "%s/attachments", pin_path);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return inline_read_attachments(fd, ret);
+}
+
+int kern_inline_detach(const char *pin_root, bool force, struct kern_inline_detached *ret,
+		       char *why, size_t why_size)
+{
+	_cleanup_free_ struct attachments *known = calloc(1, sizeof(*known));
+	_cleanup_close_ int dir_fd = -1;
+	char path[INLINE_PATH_MAX];
+	int err;
+
+	*ret = (struct kern_inline_detached){ 0 };
+	if (!known)
+		return -ENOMEM;
+	kern_quiet();
+	(void)snprintf(path, sizeof(path), "%s/inline", pin_root ? pin_root : PINS_DEFAULT);
+	dir_fd = kern_pin_lock(path, false);
+	if (dir_fd == -EWOULDBLOCK) {
+		(void)snprintf(why, why_size, "a daemon runs: stop it first (%s is locked)", path);
+		return dir_fd;
+	}
+	if (dir_fd < 0 && dir_fd != -ENOENT)
+		return kern_fail(why, why_size, path, dir_fd);
+	err = dir_fd < 0 ? 0 : read_known(path, known);
+	if (err)
+		return kern_fail(why, why_size, "pinned attachments", err);
+	for (size_t i = 0; i < known->n && !force; i++) {
+		if (known->entries[i].netns == kern_netns())
+			continue;
+		(void)snprintf(why, why_size,
+			       "%s is attached in another network namespace: detach there, or, if "
+			       "that is gone, with --force",
+			       known->entries[i].name);
+		return -EXDEV;
+	}
+	remove_filters(known, ret);
+	if (dir_fd >= 0) {
+		ret->pins = 1;
+		inline_unpin(path, dir_fd);
+	}
+	return 0;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The kernel side of the inline engine as the daemon sees it: programs on interfaces, and
+ * pinned maps that outlive the daemon. Returns errors, does not log.
+ */
+#ifndef KERN_INLINE_H
+#define KERN_INLINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "unproxy/flow_abi.h"
+
+struct kern_inline;
+
+/* header: event->header_len bytes behind an OPEN, else NULL. */
+typedef void kern_inline_event_fn(void *context, const struct up_flow_event *event,
+				  const uint8_t *header);
+
+struct kern_inline_params {
+	uint32_t flows;       /* connections there is room for */
+	const char *pin_root; /* NULL: "/sys/fs/bpf/unproxy" */
+	kern_inline_event_fn *fn;
+	void *context;
+};
+
+/* Load, and take over the maps of an earlier instance with all their connections. Its
+ * programs go on until kern_inline_attach(). Returns 0 and gives *ret to the caller, or
+ * -errno with *ret untouched and why telling what failed: -EWOULDBLOCK another instance
+ * runs, -ESTALE what is pinned cannot be taken over. */
+int kern_inline_open(const struct kern_inline_params *params, struct kern_inline **ret, char *why,
+		     size_t why_size);
+
+/* Let go. Programs, maps and connections stay, unless detach is said, or nothing was
+ * attached. NULL is allowed. */
+void kern_inline_close(struct kern_inline *kern, bool detach);
+
+bool kern_inline_adopted(const struct kern_inline *kern);
+const char *kern_inline_pin_path(const struct kern_inline *kern);
+
+struct kern_interface {
+	char name[16];
+	uint32_t index;
+	bool ethernet; /* packets begin with an Ethernet header */
+};
+
+/* Put the programs on an interface, in place of those of an earlier instance at once: no
+ * packet passes between. *ret_behind: another filter stands before ours, and what it takes
+ * we do not see. 0, or -errno and why. */
+int kern_inline_attach(struct kern_inline *kern, const struct kern_interface *interface,
+		       bool *ret_behind, char *why, size_t why_size);
+
+/* Interfaces that have our programs, those of earlier instances too. */
+size_t kern_inline_interfaces(const struct kern_inline *kern, struct kern_interface *ret,
+			      size_t room);
+
+/* An interface that is gone. */
+void kern_inline_forget(struct kern_inline *kern, uint32_t index);
+
+/* What the programs are told. Written in an order that never opens more than either the
+ * old or the new one does. */
+struct kern_inline_policy {
+	const struct up_listen_key *keys;
+	const struct up_listen *listens;
+	size_t n_listens;
+	const struct up_trust_key *trust;
+	size_t n_trust;
+	const struct up_ports *ports; /* roles the listeners need; others are left */
+};
+
+int kern_inline_set_policy(struct kern_inline *kern, const struct kern_inline_policy *policy);
+
+int kern_inline_get_ports(const struct kern_inline *kern, struct up_ports *ret);
+int kern_inline_set_ports(struct kern_inline *kern, const struct up_ports *ports);
+
+/* Each connection there is; some may be missed or seen twice that come or go meanwhile. */
+typedef void kern_flow_fn(void *context, const struct up_flow_key *key, const struct up_flow *flow);
+int kern_inline_each_flow(const struct kern_inline *kern, kern_flow_fn *fn, void *context);
+
+/* Readable: kern_inline_consume() calls the event function for each. */
+int kern_inline_events_fd(const struct kern_inline *kern);
+void kern_inline_consume(struct kern_inline *kern);
+
+/* Look for connections that ended unseen. */
+int kern_inline_sweep(struct kern_inline *kern);
+
+/* The programs' counters, summed over CPUs. 0 or -errno. */
+int kern_inline_stats(const struct kern_inline *kern, struct up_flow_stats *ret);
+
+struct kern_inline_detached {
+	unsigned filters, qdiscs, pins;
+};
+
+/* Remove all filters of ours in this network namespace, the qdiscs that we made and nobody
+ * else uses, and the pins. Others' filters stay. -EWOULDBLOCK: a daemon runs; -EXDEV: the
+ * pins belong to another network namespace, and force is not said. */
+int kern_inline_detach(const char *pin_root, bool force, struct kern_inline_detached *ret,
+		       char *why, size_t why_size);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Shared by the inline files of kern/ alone. */
+#ifndef KERN_INLINE_INTERNAL_H
+#define KERN_INLINE_INTERNAL_H
+
+#include "kern/inline.h"
+
+#define INLINE_PATH_MAX 128
+#define INTERFACES_MAX 1024 /* entries of `attachments` */
+
+struct inline_bpf;
+struct ring_buffer;
+struct bpf_object;
+
+struct kern_inline {
+	struct inline_bpf *skel;
+	struct ring_buffer *ring;
+	kern_inline_event_fn *fn;
+	void *context;
+	uint64_t netns;
+	int pin_dir_fd; /* locked while we live */
+	char pin_path[INLINE_PATH_MAX];
+	bool adopted;
+};
+
+/* Inode of the network namespace of this thread; 0 if it cannot be told. */
+uint64_t kern_netns(void);
+
+/* inline_pin.c */
+struct attachments {
+	uint32_t indexes[INTERFACES_MAX];
+	struct up_attachment entries[INTERFACES_MAX];
+	size_t n;
+};
+
+int inline_read_attachments(int map_fd, struct attachments *ret);
+
+/* Use the pinned maps of an earlier instance in the opened object, or clear away what one
+ * left that never got to work. *ret_adopted says which. */
+int inline_adopt(struct bpf_object *object, const struct kern_inline *kern, bool *ret_adopted,
+		 char *why, size_t why_size);
+
+/* Pin the maps (not those of an earlier instance), and the programs in place of its. */
+int inline_pin_maps(struct bpf_object *object, const char *pin_path);
+int inline_pin_programs(struct bpf_object *object, const char *pin_path);
+
+/* Unlink all pins and the directories. */
+void inline_unpin(const char *pin_path, int dir_fd);
+
+/* inline_tc.c */
+enum tc_way { TC_IN, TC_OUT };
+
+/* Make the qdisc that filters stand in. 0: made; -EEXIST: there is one. */
+int tc_make_qdisc(uint32_t index);
+
+int tc_put_filter(uint32_t index, enum tc_way way, int prog_fd, bool *ret_behind);
+
+/* Remove our filters of an interface, and with qdisc the qdisc, if no filter is left. */
+void tc_remove(uint32_t index, bool qdisc, struct kern_inline_detached *counts);
+
+#endif

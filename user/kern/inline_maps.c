@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* What the programs are told and what they tell: maps, events, counters, the sweep. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/cleanup.h"
+#include "kern/inline_internal.h"
+#include "inline.skel.h"
+
+#define KEY_ROOM 32 /* the longest key that map_keep() handles */
+#define BATCH 4096  /* more than a bucket of `flows` ever holds */
+#define SWEEP_RUNS 16
+
+_Static_assert(sizeof(struct up_trust_key) <= KEY_ROOM, "keys are kept whole");
+_Static_assert(sizeof(struct up_listen_key) <= KEY_ROOM, "keys are kept whole");
+
+static bool holds(const void *keys, size_t n, size_t key_size, const void *key)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (memcmp((const char *)keys + i * key_size, key, key_size) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Delete all but these. Keys are gathered first: deleting while iterating starts anew. */
+static int map_keep(int fd, const void *keys, size_t n, size_t key_size)
+{
+	_cleanup_free_ char *stale = NULL;
+	char key[KEY_ROOM];
+	const void *previous = NULL;
+	size_t n_stale = 0;
+
+	while (bpf_map_get_next_key(fd, previous, key) == 0) {
+		char *more;
+
+		previous = key;
+		if (holds(keys, n, key_size, key))
+			continue;
+		more = reallocarray(stale, n_stale + 1, key_size);
+		if (!more)
+			return -ENOMEM;
+		stale = more;
+		memcpy(stale + n_stale++ * key_size, key, key_size);
+	}
+	for (size_t i = 0; i < n_stale; i++)
+		(void)bpf_map_delete_elem(fd, stale + i * key_size);
+	return 0;
+}
+
+/* Roles are added, never taken: those that are on their way through still need them. */
+static int add_ports(struct kern_inline *kern, const struct up_ports *ports)
+{
+	_cleanup_free_ struct up_ports *all = malloc(sizeof(*all));
+	int err;
+
+	if (!all)
+		return -ENOMEM;
+	err = kern_inline_get_ports(kern, all);
+	if (err)
+		return err;
+	for (size_t i = 0; i < sizeof(all->role); i++)
+		all->role[i] |= ports->role[i];
+	return kern_inline_set_ports(kern, all);
+}
+
+int kern_inline_set_policy(struct kern_inline *kern, const struct kern_inline_policy *policy)
+{
+	int listeners = bpf_map__fd(kern->skel->maps.listeners);
+	int trust = bpf_map__fd(kern->skel->maps.trust);
+	uint32_t trusted = 1;
+	int err;
+
+	/* First whom not to trust any more, and where not to listen; then the new. */
+	err = map_keep(trust, policy->trust, policy->n_trust, sizeof(*policy->trust));
+	if (!err)
+		err = map_keep(listeners, policy->keys, policy->n_listens, sizeof(*policy->keys));
+	for (size_t i = 0; !err && i < policy->n_trust; i++) {
+		if (bpf_map_update_elem(trust, &policy->trust[i], &trusted, BPF_ANY) < 0)
+			err = -errno;
+	}
+	for (size_t i = 0; !err && i < policy->n_listens; i++) {
+		if (bpf_map_update_elem(listeners, &policy->keys[i], &policy->listens[i], BPF_ANY) <
+		    0)
+			err = -errno;
+	}
+	return err ? err : add_ports(kern, policy->ports);
+}
+
+int kern_inline_get_ports(const struct kern_inline *kern, struct up_ports *ret)
+{
+	uint32_t zero = 0;
+
+	return bpf_map_lookup_elem(bpf_map__fd(kern->skel->maps.ports), &zero, ret) < 0 ? -errno
+											: 0;
+}
+
+int kern_inline_set_ports(struct kern_inline *kern, const struct up_ports *ports)
+{
+	uint32_t zero = 0;
+
+	return bpf_map_update_elem(bpf_map__fd(kern->skel->maps.ports), &zero, ports, BPF_ANY) < 0
+		       ? -errno
+		       : 0;
+}
+
+struct flow_batch {
+	struct up_flow_key keys[BATCH];
+	struct up_flow flows[BATCH];
+};
+
+int kern_inline_each_flow(const struct kern_inline *kern, kern_flow_fn *fn, void *context)
+{
+	_cleanup_free_ struct flow_batch *batch = malloc(sizeof(*batch));
+	int fd = bpf_map__fd(kern->skel->maps.flows);
+	uint32_t place, count;
+	void *in = NULL;
+	int err = 0;
+
+	if (!batch)
+		return -ENOMEM;
+	while (!err) {
+		count = BATCH;
+		if (bpf_map_lookup_batch(fd, in, &place, batch->keys, batch->flows, &count, NULL) <
+		    0)
+			err = -errno;
+		if (err && err != -ENOENT) /* the last batch says ENOENT, and may hold some */
+			return err;
+		for (uint32_t i = 0; i < count; i++)
+			fn(context, &batch->keys[i], &batch->flows[i]);
+		in = &place;
+	}
+	return 0;
+}
+
+int kern_inline_events_fd(const struct kern_inline *kern)
+{
+	return ring_buffer__epoll_fd(kern->ring);
+}
+
+void kern_inline_consume(struct kern_inline *kern)
+{
+	(void)ring_buffer__consume(kern->ring);
+}
+
+int kern_inline_sweep(struct kern_inline *kern)
+{
+	uint8_t packet[64] = { 0 }; /* the program does not look at it, the kernel wants one */
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = packet, .data_size_in = sizeof(packet),
+		    .repeat = SWEEP_RUNS);
+
+	return bpf_prog_test_run_opts(bpf_program__fd(kern->skel->progs.up_sweep), &opts) < 0
+		       ? -errno
+		       : 0;
+}
+
+int kern_inline_stats(const struct kern_inline *kern, struct up_flow_stats *ret)
+{
+	enum { FIELDS = sizeof(struct up_flow_stats) / sizeof(__u64) };
+	_cleanup_free_ struct up_flow_stats *per_cpu = NULL;
+	uint64_t *sum = (uint64_t *)ret;
+	int cpus = libbpf_num_possible_cpus();
+	uint32_t zero = 0;
+
+	if (cpus < 0)
+		return cpus;
+	per_cpu = calloc((size_t)cpus, sizeof(*per_cpu));
+	if (!per_cpu)
+		return -ENOMEM;
+	if (bpf_map_lookup_elem(bpf_map__fd(kern->skel->maps.flow_stats), &zero, per_cpu) < 0)
+		return -errno;
+	*ret = (struct up_flow_stats){ 0 };
+	for (int cpu = 0; cpu < cpus; cpu++) {
+		const uint64_t *one = (const uint64_t *)&per_cpu[cpu];
+
+		for (int i = 0; i < FIELDS; i++)
+			sum[i] += one[i];
+	}
+	return 0;
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Filters on interfaces. Ours are known by handle, priority and the name of their program;
+ * everything else there is others' and stays as it is.
+ */
+#include <errno.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/cleanup.h"
+#include "kern/inline_internal.h"
+#include "kern/internal.h"
+
+#define HANDLE 0x7570 /* "up" */
+
+/* First in the row: a filter that takes a packet (TC_ACT_OK, a redirect) hides it from those
+ * behind, and a header that reaches the app breaks the connection. Ours lets all that it
+ * passes go on to the others (TC_ACT_UNSPEC). Programs of others may share a priority with
+ * ours; where another kind of filter has it (matchall, flower), the second one must do,
+ * which stands before those that the kernel chooses (0xc000 and less). */
+static const uint32_t priorities[] = { 1, 0x7570 };
+
+static struct bpf_tc_hook hook_of(uint32_t index, enum tc_way way)
+{
+	return (struct bpf_tc_hook){
+		.sz = sizeof(struct bpf_tc_hook),
+		.ifindex = (int)index,
+		.attach_point = way == TC_IN ? BPF_TC_INGRESS : BPF_TC_EGRESS,
+	};
+}
+
+static bool is_ours(uint32_t prog_id)
+{
+	_cleanup_close_ int fd = bpf_prog_get_fd_by_id(prog_id);
+	struct bpf_prog_info info = { 0 };
+	uint32_t len = sizeof(info);
+
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) < 0)
+		return false;
+	return strncmp(info.name, "up_in_", 6) == 0 || strncmp(info.name, "up_out_", 7) == 0;
+}
+
+/* The program at our handle and that priority: 0, or -errno. */
+static int query(uint32_t index, enum tc_way way, uint32_t priority, uint32_t *ret_prog_id)
+{
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .priority = priority);
+	struct bpf_tc_hook hook = hook_of(index, way);
+	int err = bpf_tc_query(&hook, &opts);
+
+	if (!err)
+		*ret_prog_id = opts.prog_id;
+	return err;
+}
+
+/* The priority of our filter; 0: there is none. */
+static uint32_t find_ours(uint32_t index, enum tc_way way)
+{
+	uint32_t prog_id;
+
+	for (size_t i = 0; i < ARRAY_SIZE(priorities); i++) {
+		if (query(index, way, priorities[i], &prog_id) == 0 && is_ours(prog_id))
+			return priorities[i];
+	}
+	return 0;
+}
+
+static int put_at(uint32_t index, enum tc_way way, uint32_t priority, int prog_fd)
+{
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .priority = priority, .prog_fd = prog_fd,
+		    .flags = BPF_TC_F_REPLACE);
+	struct bpf_tc_hook hook = hook_of(index, way);
+
+	kern_quiet();
+	return bpf_tc_attach(&hook, &opts);
+}
+
+int tc_make_qdisc(uint32_t index)
+{
+	struct bpf_tc_hook hook = hook_of(index, TC_IN);
+
+	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
+	kern_quiet();
+	return bpf_tc_hook_create(&hook);
+}
+
+int tc_put_filter(uint32_t index, enum tc_way way, int prog_fd, bool *ret_behind)
+{
+	uint32_t priority = find_ours(index, way), prog_id;
+	int err = -EEXIST;
+
+	*ret_behind = priority > priorities[0];
+	if (priority)
+		return put_at(index, way, priority, prog_fd);
+	for (size_t i = 0; i < ARRAY_SIZE(priorities); i++) {
+		if (query(index, way, priorities[i], &prog_id) == 0)
+			continue; /* somebody else's, with our handle */
+		err = put_at(index, way, priorities[i], prog_fd);
+		if (!err) {
+			*ret_behind = i > 0;
+			return 0;
+		}
+	}
+	return err;
+}
+
+static int open_rtnetlink(void)
+{
+	struct timeval patience = { .tv_sec = 5 };
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+
+	if (fd < 0)
+		return -errno;
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	return fd;
+}
+
+/* Has anybody a filter there? An answer that does not come counts as yes. */
+static bool has_filters(uint32_t index, uint32_t way_minor)
+{
+	struct {
+		struct nlmsghdr head;
+		struct tcmsg tc;
+	} request = {
+		.head = { .nlmsg_len = sizeof(request),
+			  .nlmsg_type = RTM_GETTFILTER,
+			  .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
+		.tc = { .tcm_ifindex = (int)index,
+			.tcm_parent = TC_H_MAKE(TC_H_CLSACT, way_minor) },
+	};
+	_cleanup_close_ int fd = open_rtnetlink();
+	struct nlmsghdr buf[4096 / sizeof(struct nlmsghdr)];
+
+	if (fd < 0 || send(fd, &request, sizeof(request), 0) < 0)
+		return true;
+	for (;;) {
+		ssize_t len = recv(fd, buf, sizeof(buf), 0);
+
+		if (len <= 0)
+			return true;
+		for (struct nlmsghdr *at = buf; NLMSG_OK(at, len); at = NLMSG_NEXT(at, len)) {
+			if (at->nlmsg_type == NLMSG_DONE)
+				return false;
+			if (at->nlmsg_type == RTM_NEWTFILTER || at->nlmsg_type == NLMSG_ERROR)
+				return true;
+		}
+	}
+}
+
+static void remove_filter(uint32_t index, enum tc_way way, struct kern_inline_detached *counts)
+{
+	uint32_t priority = find_ours(index, way);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .priority = priority);
+	struct bpf_tc_hook hook = hook_of(index, way);
+
+	if (priority && bpf_tc_detach(&hook, &opts) == 0)
+		counts->filters++;
+}
+
+void tc_remove(uint32_t index, bool qdisc, struct kern_inline_detached *counts)
+{
+	struct bpf_tc_hook hook = hook_of(index, TC_IN);
+
+	remove_filter(index, TC_IN, counts);
+	remove_filter(index, TC_OUT, counts);
+	if (!qdisc || has_filters(index, TC_H_MIN_INGRESS) || has_filters(index, TC_H_MIN_EGRESS))
+		return;
+	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
+	if (bpf_tc_hook_destroy(&hook) == 0)
+		counts->qdiscs++;
+}

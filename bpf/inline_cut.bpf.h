@@ -7,18 +7,26 @@
 
 #include "inline_image.bpf.h"
 
-/* The header as it goes on from here: at seq, and with the urgent pointer still where it
- * pointed. */
-static __always_inline void image_advance(struct tcp_image *image, __u32 seq, __u32 cut)
+struct cut {
+	__u32 bytes; /* how many leave, from the first of the payload on */
+	__u32 seq;   /* of what is left */
+	__u16 port;  /* where that goes to */
+	int state;   /* enum checksum_state */
+};
+
+/* The header as it goes on from here: at its new sequence number, and with the urgent pointer
+ * still where it pointed. */
+static __always_inline void image_advance(struct tcp_image *image, const struct cut *cut)
 {
 	struct tcphdr *tcp = image_head(image);
 	__u16 urgent = bpf_ntohs(tcp->urg_ptr);
 
-	tcp->seq = bpf_htonl(seq);
+	tcp->seq = bpf_htonl(cut->seq);
+	tcp->dest = bpf_htons(cut->port);
 	if (!tcp->urg)
 		return;
-	tcp->urg = urgent > cut;
-	tcp->urg_ptr = urgent > cut ? bpf_htons(urgent - cut) : 0;
+	tcp->urg = urgent > cut->bytes;
+	tcp->urg_ptr = urgent > cut->bytes ? bpf_htons(urgent - cut->bytes) : 0;
 }
 
 /* IP's idea of the packet's length. */
@@ -58,12 +66,6 @@ static __always_inline long move_ip_options(struct __sk_buff *skb, const struct 
 		       ?: bpf_skb_store_bytes(skb, at + n, options, len, 0);
 }
 
-struct cut {
-	__u32 bytes; /* how many leave, from the first of the payload on */
-	__u32 seq;   /* of what is left */
-	int state;   /* enum checksum_state */
-};
-
 /* What the payload that stays says of itself: the field, and skb->csum if there is one. */
 struct cut_sums {
 	__u32 field; /* the TCP checksum to be */
@@ -95,7 +97,7 @@ static __always_inline bool cut_sum(struct __sk_buff *skb, const struct packet *
 		claimed = sum_swap(claimed);
 		rest = sum_swap(rest);
 	}
-	image_advance(image, cut->seq, cut->bytes);
+	image_advance(image, cut);
 	image_head(image)->check = 0;
 	head = image_sum(image);
 	ret->field = (__u16)~sum_fold(
@@ -117,7 +119,7 @@ static __always_inline bool cut_sum_partial(struct __sk_buff *skb, const struct 
 	__u32 left = p->len - cut->bytes, rest;
 	__u32 pseudo = sum_pseudo(p, p->data - p->l4 + left);
 
-	image_advance(image, cut->seq, cut->bytes);
+	image_advance(image, cut);
 	image_head(image)->check = 0;
 	ret->field = sum_fold(pseudo);
 	if (cut->bytes > p->l4)

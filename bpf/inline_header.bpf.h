@@ -85,20 +85,17 @@ static __noinline int pass_behind_header(struct __sk_buff *skb, struct packet *p
 					 struct up_flow *flow)
 {
 	__u32 header_end = flow->seq_start + flow_header_len(flow_word(flow));
-	struct cut cut = { .bytes = header_end - p->seq, .seq = flow->seq_start };
+	struct cut cut = { .bytes = header_end - p->seq,
+			   .seq = flow->seq_start,
+			   .port = flow->app_port };
 
 	if (cut.bytes > p->len) /* the stream goes on: there can be no FIN yet */
 		p->flags &= ~TCP_FIN;
 	if (cut.bytes >= p->len)
 		return pass_header_only(skb, p, flow);
 	cut.state = checksum_state(skb, p);
-	if (cut.bytes && cut_front(skb, p, &cut))
-		goto failed;
-	p->len -= cut.bytes;
-	if (edit_port(skb, p, TCP_OFF_DPORT, p->key.local_port, flow->app_port))
-		goto failed;
-	return PASS;
-failed:
+	if (!cut_front(skb, p, &cut))
+		return PASS;
 	FLOW_STAT(failed);
 	return DROP;
 }

@@ -19,6 +19,7 @@ static __always_inline int run(struct __sk_buff *skb)
 		return PASS;
 	if (trim_padding(skb, &p))
 		return DROP;
+	cut.port = p.key.local_port;
 	cut.state = checksum_state(skb, &p);
 	seen_state = cut.state;
 	seen_verified = csum_verified(skb, &p, cut.state);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """End-to-end tests: root, each test in network namespaces of its own, nothing of the host's."""
+import functools
 import os
 import re
 import shutil
@@ -10,17 +11,20 @@ import pytest
 
 from harness import apps
 from harness import daemon as d
+from harness import inline as i
 from harness import leaks, netns, peer, tools
 from harness.wait import until
 
 STAND_IN = os.environ.get("E2E_STAND_IN")
+BARE = STAND_IN == "bare"  # no unproxy at all: the servers of the inline tests take the header off themselves
+WIRES = [(wire, family) for wire in ("veth", "lo") for family in (4, 6)]
 MATRIX = [(path, family) for path in ([STAND_IN] if STAND_IN else [*d.PATHS, "epoll"]) for family in (4, 6)]
 if STAND_IN:
     d.PATHS[STAND_IN] = {}
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "lossy: the namespaces are joined by a line that loses packets")
+    config.addinivalue_line("markers", "lossy(loss, duplicate, reorder): the namespaces are joined by a line that loses packets (per mille)")
     if os.geteuid() == 0:
         netns.private_mounts()
 
@@ -64,7 +68,7 @@ def net(request, name, kernel_log):
     marker = request.node.get_closest_marker("lossy")
     if marker and not os.path.exists("/dev/net/tun"):
         pytest.skip("SKIP: no /dev/net/tun: no lossy line on this kernel")
-    net = netns.Net(name, tools.LossyLink if marker else None)
+    net = netns.Net(name, functools.partial(tools.LossyLink, **marker.kwargs) if marker else None)
     yield net
     net.close()
 
@@ -179,9 +183,39 @@ def pytest_runtest_makereport(item, call):
         item.failed = outcome.get_result().failed
 
 
-@pytest.fixture
-def bench(request, net, tmp_path):
-    bench = Bench(net, tmp_path)
+class InlineBench(Bench):
+    """The app in the daemon's namespace, on the listener's own port; the client over the veth pair or over lo."""
+    wire = "veth"
+
+    def start(self, text=None, **keys):
+        """A daemon with one inline listener, or with these sections."""
+        if not BARE:
+            return self.daemon(text or i.listener(**keys), cls=i.InlineDaemon)
+
+    def server(self, family=4, port=d.PORT, **options):
+        if BARE:
+            options.setdefault("strip", 1)
+        options.setdefault("address", "0.0.0.0" if family == 4 else "::")
+        return super().server(family, port, **options)
+
+    def client(self, family=4, port=d.PORT, **options):
+        ns = self.net.host if self.wire == "lo" else self.net.client
+        return self._peer(ns, "connect", d.LISTEN[family], port, **options)
+
+    def records(self, count, **want):
+        return [] if BARE else self.daemons[0].records(count, **want)
+
+    def finish(self):
+        for p in self.peers:
+            if p.process.poll() is None:
+                p.quit()
+        for daemon in self.daemons:
+            if daemon.alive():
+                daemon.all_flows_ended()
+        super().finish()
+
+
+def serve(request, bench):
     try:
         yield bench
         if not getattr(request.node, "failed", True):
@@ -192,6 +226,24 @@ def bench(request, net, tmp_path):
                 print(f"--- log of the daemon ({daemon.file}):\n{daemon.log()}")
     finally:
         bench.close()
+
+
+@pytest.fixture
+def bench(request, net, tmp_path):
+    yield from serve(request, Bench(net, tmp_path))
+
+
+@pytest.fixture
+def inline(request, net, tmp_path):
+    yield from serve(request, InlineBench(net, tmp_path))
+
+
+@pytest.fixture(params=WIRES, ids=lambda p: f"{p[0]}-ipv{p[1]}")
+def wire(request, inline):
+    """(bench, family) with an inline daemon running, over the veth pair and over lo."""
+    inline.wire, family = request.param
+    inline.start()
+    return inline, family
 
 
 @pytest.fixture

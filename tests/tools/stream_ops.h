@@ -41,7 +41,9 @@ struct conn {
 	uint64_t seed, draw, tx_bytes;
 	struct stream_check rx;
 	struct side txs, rxs;
-	bool used, connecting, eof, reset, added;
+	bool used, connecting, eof, reset, added, stripped;
+	uint8_t head[4200]; /* the header, where this end takes it off */
+	size_t head_len;
 	uint32_t events;
 	char why[160];
 	char local[64], peer[64];
@@ -53,7 +55,7 @@ static struct {
 	struct script tx, rx;
 	unsigned count, parallel, started, done, failed;
 	uint64_t seed;
-	int mss, rcvbuf, sndbuf, timeout_s;
+	int mss, rcvbuf, sndbuf, timeout_s, gap_ms, nagle, strip, keepalive;
 	const char *bind;
 	struct sockaddr_storage addr;
 	socklen_t addr_len;
@@ -149,7 +151,15 @@ static enum want tx_acked(struct conn *c)
 	return WANT_NEXT;
 }
 
-/* The op's bytes up to a cut, then once that is acknowledged the next piece. */
+/* Whether the next piece may go. */
+static enum want tx_between(struct conn *c, const struct op *op)
+{
+	if (op->kind != OP_CUT)
+		return tx_acked(c);
+	return now_ms() - c->txs.start_ms >= (uint64_t)peer.gap_ms ? WANT_NEXT : WANT_TICK;
+}
+
+/* The op's bytes up to a cut, then the next piece. */
 static enum want tx_pieces(struct conn *c, const struct op *op)
 {
 	struct side *s = &c->txs;
@@ -157,11 +167,11 @@ static enum want tx_pieces(struct conn *c, const struct op *op)
 	for (;;) {
 		size_t cut = op->kind == OP_TRICKLE ? s->rounds + 1 : c->number % op->hex_len + 1;
 		enum want want = tx_bytes(c, op->hex,
-					  s->rounds && op->kind == OP_SPLIT ? op->hex_len : cut,
+					  s->rounds && op->kind != OP_TRICKLE ? op->hex_len : cut,
 					  false);
 
 		if (want == WANT_NEXT)
-			want = tx_acked(c);
+			want = tx_between(c, op);
 		if (want != WANT_NEXT || s->hex_at == op->hex_len)
 			return want;
 		s->rounds++;
@@ -213,6 +223,7 @@ static enum want tx_op(struct conn *c, const struct op *op)
 	case OP_HEXMORE:
 		return tx_bytes(c, op->hex, op->hex_len, op->kind == OP_HEXMORE);
 	case OP_SPLIT:
+	case OP_CUT:
 	case OP_TRICKLE:
 		return tx_pieces(c, op);
 	case OP_V1:
@@ -239,6 +250,29 @@ static enum want tx_op(struct conn *c, const struct op *op)
 	}
 }
 
+/* Take a PROXY header off, byte by byte, as an app does that knows of it. */
+static enum want rx_strip(struct conn *c)
+{
+	while (c->head_len < sizeof(c->head)) {
+		ssize_t n = recv(c->fd, c->head + c->head_len, 1, MSG_DONTWAIT);
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return WANT_IO;
+		if (n <= 0)
+			break;
+		c->head_len++;
+		c->stripped = c->head[0] == 'P' ? c->head[c->head_len - 1] == '\n'
+						: c->head_len >= 16 &&
+							  c->head_len == 16u + c->head[14] * 256u +
+										 c->head[15];
+		if (c->stripped)
+			return WANT_NEXT;
+	}
+	c->eof = true;
+	c->reset = true;
+	return WANT_NOTHING;
+}
+
 /* Read once, at most max bytes. WANT_NEXT: something came or the end did. */
 static enum want rx_read(struct conn *c, uint64_t max)
 {
@@ -246,6 +280,12 @@ static enum want rx_read(struct conn *c, uint64_t max)
 
 	if (c->eof)
 		return WANT_NEXT;
+	if (peer.strip && !c->stripped) {
+		enum want want = rx_strip(c);
+
+		if (want != WANT_NEXT)
+			return want == WANT_IO ? WANT_IO : WANT_NEXT;
+	}
 	n = recv(c->fd, io_buf, max < IO_SIZE ? max : IO_SIZE, MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return WANT_IO;

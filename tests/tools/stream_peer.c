@@ -5,11 +5,14 @@
  *
  *   stream_peer connect|listen ADDR PORT [--tx SCRIPT] [--rx SCRIPT] [--count N] [--parallel N]
  *               [--seed N] [--mss N] [--rcvbuf N] [--sndbuf N] [--bind ADDR] [--netns PATH] [--timeout S]
+ *               [--nagle 1] [--gap MS] [--keepalive SECONDS]
+ *               [--strip 1: this end takes the PROXY header off itself]
  *
  * A script is words with commas between. tx:
  *   hex:BYTES  hexmore:BYTES (MSG_MORE: in one segment with what follows)
  *   split:BYTES (cut in two, connection n after byte n + 1, the first part acknowledged before
- *   the second goes)  trickle:BYTES (each byte acknowledged before the next goes)
+ *   the second goes)  cut:BYTES (the same, but the second goes --gap later, whatever is
+ *   acknowledged)  trickle:BYTES (each byte acknowledged before the next goes)
  *   v1  v2 (a PROXY header, client 198.51.x.y:port from the connection's number; v1:1 = MSG_MORE)
  *   data:N[-MAX][/CHUNK]
  *   acked (until the kernel has seen all acknowledged)  rx:N  rxeof  go:N  ms:N  fin  rst  close
@@ -136,7 +139,12 @@ static void conn_run(struct conn *c)
 
 static void sock_options(int fd)
 {
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ !peer.nagle }, sizeof(int));
+	if (peer.keepalive) {
+		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &(int){ 1 }, sizeof(int));
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &peer.keepalive, sizeof(int));
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &peer.keepalive, sizeof(int));
+	}
 	if (peer.mss)
 		setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &peer.mss, sizeof(int));
 	if (peer.rcvbuf)
@@ -358,6 +366,10 @@ static void parse_option(const char *name, const char *value)
 		{ "--rcvbuf", &peer.rcvbuf },
 		{ "--sndbuf", &peer.sndbuf },
 		{ "--timeout", &peer.timeout_s },
+		{ "--gap", &peer.gap_ms },
+		{ "--nagle", &peer.nagle },
+		{ "--strip", &peer.strip },
+		{ "--keepalive", &peer.keepalive },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)

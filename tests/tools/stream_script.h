@@ -13,10 +13,11 @@
 #include <string.h>
 
 enum op_kind {
-	/* these four carry bytes */
+	/* these five carry bytes */
 	OP_HEX,
 	OP_HEXMORE,
 	OP_SPLIT,
+	OP_CUT,
 	OP_TRICKLE,
 	OP_V1,
 	OP_V2,
@@ -41,14 +42,14 @@ enum op_kind {
 };
 
 static const char *const op_names[OP__MAX] = {
-	[OP_HEX] = "hex",         [OP_HEXMORE] = "hexmore", [OP_SPLIT] = "split",
-	[OP_TRICKLE] = "trickle", [OP_V1] = "v1",           [OP_V2] = "v2",
-	[OP_DATA] = "data",       [OP_ACKED] = "acked",     [OP_RX] = "rx",
-	[OP_RXEOF] = "rxeof",     [OP_TX] = "tx",           [OP_TXDONE] = "txdone",
-	[OP_GO] = "go",           [OP_MS] = "ms",           [OP_FIN] = "fin",
-	[OP_RST] = "rst",         [OP_CLOSE] = "close",     [OP_FLIP] = "flip",
-	[OP_RATE] = "rate",       [OP_REST] = "rest",       [OP_EOF] = "eof",
-	[OP_END] = "end",         [OP_ABORTED] = "aborted",
+	[OP_HEX] = "hex",       [OP_HEXMORE] = "hexmore", [OP_SPLIT] = "split",
+	[OP_CUT] = "cut",       [OP_TRICKLE] = "trickle", [OP_V1] = "v1",
+	[OP_V2] = "v2",         [OP_DATA] = "data",       [OP_ACKED] = "acked",
+	[OP_RX] = "rx",         [OP_RXEOF] = "rxeof",     [OP_TX] = "tx",
+	[OP_TXDONE] = "txdone", [OP_GO] = "go",           [OP_MS] = "ms",
+	[OP_FIN] = "fin",       [OP_RST] = "rst",         [OP_CLOSE] = "close",
+	[OP_FLIP] = "flip",     [OP_RATE] = "rate",       [OP_REST] = "rest",
+	[OP_EOF] = "eof",       [OP_END] = "end",         [OP_ABORTED] = "aborted",
 };
 
 /* name[:N[-MAX][/CHUNK][*COUNT]] or name:HEX */

@@ -48,6 +48,9 @@ class Namespace:
     def batch(self, *lines):
         run("ip", "-n", self.name, "-batch", "-", input="\n".join(lines) + "\n")
 
+    def run(self, *argv, **kw):
+        return run(*self.argv(argv), **kw)
+
     def sysctl(self, **values):
         with self:
             for key, value in values.items():

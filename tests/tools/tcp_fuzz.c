@@ -33,7 +33,7 @@
 #include "fuzz_send.h"
 
 #define HANG_MS 60000
-#define CLEARS_MS 8000
+#define CLEARS_MS 3000
 
 static void die(const char *what)
 {

@@ -497,8 +497,9 @@ int up_out_l3(struct __sk_buff *skb)
 	return out(skb, 0);
 }
 
-/* Run by the daemon, in the app's network namespace, with a flow's key behind an Ethernet
- * header: is there a socket yet? A flow whose end nobody saw ends here. */
+/* Run by the daemon, in its network namespace, with a flow's key behind an Ethernet header:
+ * is there a socket yet? A flow whose end nobody saw ends here; one whose socket was never
+ * seen here has it in another namespace (a container's), and lives. */
 SEC("tc")
 int up_sweep(struct __sk_buff *skb)
 {
@@ -508,8 +509,13 @@ int up_sweep(struct __sk_buff *skb)
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, &key, sizeof(key)))
 		return -1;
 	flow = bpf_map_lookup_elem(&flows, &key);
-	if (!flow || flow_state(flow_word(flow)) != UP_FLOW_OPEN ||
-	    has_socket(skb, &key, flow->app_port))
+	if (!flow || flow_state(flow_word(flow)) != UP_FLOW_OPEN)
+		return 0;
+	if (has_socket(skb, &key, flow->app_port)) {
+		flow_mark(flow, UP_FLOW_LOCAL);
+		return 0;
+	}
+	if (!(flow->marks & UP_FLOW_LOCAL))
 		return 0;
 	FLOW_STAT(collected);
 	flow_end(&key, flow, UP_END_GONE);

@@ -44,7 +44,7 @@ enum up_flow_mark {
 	UP_FLOW_FIN_UP_ACKED = 0x04,
 	UP_FLOW_FIN_DOWN_ACKED = 0x08,
 	UP_FLOW_ENDED = 0x10, /* told in an event; translated until it is swept */
-	UP_FLOW_LOCAL = 0x20, /* the app's socket is in the same network namespace */
+	UP_FLOW_LOCAL = 0x20, /* the sweep has seen the app's socket in its namespace */
 };
 
 /* up_flow.options, up_listen.options */

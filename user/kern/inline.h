@@ -82,7 +82,8 @@ int kern_inline_each_flow(const struct kern_inline *kern, kern_flow_fn *fn, void
 int kern_inline_events_fd(const struct kern_inline *kern);
 void kern_inline_consume(struct kern_inline *kern);
 
-/* Look for connections that ended unseen. */
+/* Look at some connections, the next ones each time: those silent for long may have ended
+ * unseen. 0 or -errno. */
 int kern_inline_sweep(struct kern_inline *kern);
 
 /* The programs' counters, summed over CPUs. 0 or -errno. */

@@ -18,7 +18,9 @@ struct kern_inline {
 	kern_inline_event_fn *fn;
 	void *context;
 	uint64_t netns;
-	int pin_dir_fd; /* locked while we live */
+	uint32_t sweep_place; /* where the next look begins */
+	bool sweeping;        /* ... and not at the beginning */
+	int pin_dir_fd;       /* locked while we live */
 	char pin_path[INLINE_PATH_MAX];
 	bool adopted;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* What the programs are told and what they tell: maps, events, counters, the sweep. */
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,12 +9,16 @@
 #include <bpf/libbpf.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "kern/inline_internal.h"
 #include "inline.skel.h"
 
 #define KEY_ROOM 32 /* the longest key that map_keep() handles */
 #define BATCH 4096  /* more than a bucket of `flows` ever holds */
-#define SWEEP_RUNS 16
+
+/* Connections the sweep looks at in a run: of 100,000 each every 100 seconds. */
+#define SWEEP_BATCH 1024
+#define SWEEP_SILENT_NS (60 * UINT64_C(1000000000))
 
 _Static_assert(sizeof(struct up_trust_key) <= KEY_ROOM, "keys are kept whole");
 _Static_assert(sizeof(struct up_listen_key) <= KEY_ROOM, "keys are kept whole");
@@ -147,15 +152,46 @@ void kern_inline_consume(struct kern_inline *kern)
 	(void)ring_buffer__consume(kern->ring);
 }
 
+/* Has this one still a socket? The program answers for itself: it ends the flow. */
+static void sweep_one(struct kern_inline *kern, const struct up_flow_key *key)
+{
+	uint8_t packet[ETH_HLEN + sizeof(*key)] = { 0 };
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = packet, .data_size_in = sizeof(packet));
+
+	memcpy(packet + ETH_HLEN, key, sizeof(*key));
+	(void)bpf_prog_test_run_opts(bpf_program__fd(kern->skel->progs.up_sweep), &opts);
+}
+
+/* Silent for long; or not yet known to have its socket here, without which nothing is said
+ * of its absence. */
+static bool wants_sweep(const struct up_flow *flow, uint64_t now_ns)
+{
+	if (flow->state != UP_FLOW_OPEN || flow->marks & UP_FLOW_ENDED)
+		return false;
+	return !(flow->marks & UP_FLOW_LOCAL) || flow->seen_ns + SWEEP_SILENT_NS < now_ns;
+}
+
 int kern_inline_sweep(struct kern_inline *kern)
 {
-	uint8_t packet[64] = { 0 }; /* the program does not look at it, the kernel wants one */
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = packet, .data_size_in = sizeof(packet),
-		    .repeat = SWEEP_RUNS);
+	_cleanup_free_ struct flow_batch *batch = malloc(sizeof(*batch));
+	uint64_t now_ns = clock_us(CLOCK_MONOTONIC) * 1000;
+	uint32_t count = SWEEP_BATCH;
+	int err;
 
-	return bpf_prog_test_run_opts(bpf_program__fd(kern->skel->progs.up_sweep), &opts) < 0
-		       ? -errno
-		       : 0;
+	if (!batch)
+		return -ENOMEM;
+	err = bpf_map_lookup_batch(bpf_map__fd(kern->skel->maps.flows),
+				   kern->sweeping ? &kern->sweep_place : NULL, &kern->sweep_place,
+				   batch->keys, batch->flows, &count, NULL);
+	err = err < 0 ? -errno : 0;
+	kern->sweeping = !err;
+	if (err && err != -ENOENT)
+		return err;
+	for (uint32_t i = 0; i < count; i++) {
+		if (wants_sweep(&batch->flows[i], now_ns))
+			sweep_one(kern, &batch->keys[i]);
+	}
+	return 0;
 }
 
 int kern_inline_stats(const struct kern_inline *kern, struct up_flow_stats *ret)

@@ -118,11 +118,12 @@ int interface_names_ipv6(struct interface_names *names, const char *text)
 	int r = 0;
 
 	while (r == 0 && *text) {
-		char name[64];
+		char line[256], name[64];
 		unsigned flags;
 		const char *end = strchr(text, '\n');
 
-		if (sscanf(text, "%*s %*s %*s %*s %*s %*s %*s %*s %x %63s", &flags, name) == 2 &&
+		(void)snprintf(line, sizeof(line), "%.*s", (int)strcspn(text, "\n"), text);
+		if (sscanf(line, "%*s %*s %*s %*s %*s %*s %*s %*s %x %63s", &flags, name) == 2 &&
 		    !(flags & FLAG_REJECT))
 			r = interface_names_add(names, name, strlen(name));
 		if (!end)

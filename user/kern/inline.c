@@ -92,6 +92,7 @@ static int bring_up(struct kern_inline *kern, const struct kern_inline_params *p
 		(void)strncat(why, HINT_DETACH, why_size - strlen(why) - 1);
 	if (err)
 		return err;
+	kern->fresh = !kern->adopted;
 	err = inline_bpf__load(kern->skel);
 	if (err)
 		return kern_fail(why, why_size, "load", err);
@@ -223,7 +224,7 @@ void kern_inline_close(struct kern_inline *kern, bool detach)
 	if (detach && known)
 		remove_filters(known, &counts);
 	/* Where nothing is attached, nothing needs the pins. */
-	if (kern->pin_dir_fd >= 0 && (detach || (!kern->adopted && known && known->n == 0)))
+	if (kern->pin_dir_fd >= 0 && (detach || (kern->fresh && known && known->n == 0)))
 		inline_unpin(kern->pin_path, kern->pin_dir_fd);
 	free(known);
 	ring_buffer__free(kern->ring);

@@ -23,6 +23,7 @@ struct kern_inline {
 	int pin_dir_fd;       /* locked while we live */
 	char pin_path[INLINE_PATH_MAX];
 	bool adopted;
+	bool fresh; /* what is pinned is ours from the beginning */
 };
 
 /* Inode of the network namespace of this thread; 0 if it cannot be told. */

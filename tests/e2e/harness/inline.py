@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The inline engine under test: its listeners, its flows, what it leaves behind."""
+"""The inline engine under test: its daemon, whose programs outlive it, and what it leaves on interfaces."""
 import json
 import os
 import subprocess
@@ -9,69 +9,99 @@ from . import leaks, tools
 from .wait import until
 
 PINS = os.path.join(leaks.PINS, "inline")
+PORT = 8080
+HANDLE = "0x7570"
+WAYS = ("ingress", "egress")
 STATES = ["syn", "header", "open", "refused"]
 ENDED = 0x10  # up_flow.marks
 
 
-def listener(name="main", port=d.PORT, **keys):
-    """A section; interfaces and trust are those of the tests' namespaces."""
-    settings = {"engine": "inline", "port": port, "trust": d.TRUST, "interfaces": "wire, lo", **keys}
+def listener(name="main", port=PORT, interfaces="wire, lo", **keys):
+    settings = {"engine": "inline", "port": port, "trust": d.TRUST, "interfaces": interfaces, **keys}
     return d.section(f"listener {name}", **{k: v for k, v in settings.items() if v is not None})
 
 
-def tc(ns, *argv):
-    return json.loads(subprocess.run(ns.argv(["tc", "-j", *argv]), check=True, capture_output=True, text=True).stdout or "[]")
+class InlineDaemon(d.Daemon):
+    """stop() detaches, too, and looks that nothing is left."""
+    pinned = False  # the maps stay, and hold what lingers
+
+    def end(self):
+        """SIGTERM alone: programs and connections stay."""
+        self.process.terminate()
+        code = self.exit_code()
+        assert code == 0, f"exit code {code}:\n{self.log()}"
+
+    def detach(self, *words):
+        return detach(self.ns, *words)
+
+    def stop(self):
+        self.end()
+        done = self.detach()
+        assert done.returncode == 0, done.stderr
+        assert_nothing_left(self.ns)
+
+    def all_flows_ended(self, seconds=10):
+        until(lambda: all(state == "refused" or ended for state, ended in flows()),
+              lambda: f"flows that never ended: {[f for f in flows() if not f[1]][:10]}", seconds)
+
+
+def detach(ns, *words):
+    return subprocess.run(ns.argv([tools.UNPROXY, "detach", *words]), capture_output=True, text=True, timeout=20)
+
+
+def tc(ns, *words):
+    done = subprocess.run(ns.argv(["tc", "-j", *words]), capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0, f"tc {' '.join(words)}: {done.stderr}"
+    return json.loads(done.stdout or "[]")
 
 
 def devices(ns):
-    links = subprocess.run(ns.argv(["ip", "-j", "link"]), check=True, capture_output=True, text=True).stdout
-    return [link["ifname"] for link in json.loads(links)]
+    done = subprocess.run(ns.argv(["ip", "-j", "link"]), capture_output=True, text=True, check=True)
+    return [link["ifname"] for link in json.loads(done.stdout)]
 
 
-def filters(ns):
-    """(device, direction, program) of every bpf filter of a namespace."""
-    found = []
-    for device in devices(ns):
-        if not [q for q in tc(ns, "qdisc", "show", "dev", device) if q["kind"] == "clsact"]:
-            continue
-        for way in ("ingress", "egress"):
-            rows = tc(ns, "filter", "show", "dev", device, way)
-            found += [(device, way, r["options"].get("bpf_name", "")) for r in rows if r.get("kind") == "bpf" and "options" in r]
+def filters(ns, device):
+    """{way: [(priority, kind, handle, program)]} of all filters; priority's heads are left out."""
+    found = {}
+    for way in WAYS:
+        rows = tc(ns, "filter", "show", "dev", device, way)
+        found[way] = [(r["pref"], r["kind"], r["options"].get("handle"), r["options"].get("prog", {}).get("name"))
+                      for r in rows if r.get("options")]
     return found
 
 
-def clsacts(ns):
-    return [q["dev"] for q in tc(ns, "qdisc", "show") if q["kind"] == "clsact"]
+def program_ids(ns, device):
+    return [r["options"]["prog"]["id"] for way in WAYS for r in tc(ns, "filter", "show", "dev", device, way)
+            if r.get("options", {}).get("handle") == HANDLE]
+
+
+def has_clsact(ns, device):
+    return any(q["kind"] == "clsact" for q in tc(ns, "qdisc", "show", "dev", device))
+
+
+def ours(ns, device):
+    """[(way, program)] of our filters."""
+    return [(way, row[3]) for way, rows in filters(ns, device).items() for row in rows if row[2] == HANDLE]
+
+
+def assert_nothing_left(ns):
+    assert not os.path.exists(PINS), f"pins left: {os.listdir(PINS)}"
+    for device in devices(ns):
+        assert not ours(ns, device), f"filters left on {device}"
+        assert not has_clsact(ns, device), f"clsact left on {device}"
+
+
+def dump(name):
+    """A pinned map, its rows formatted by their types."""
+    return leaks.bpftool("map", "dump", "pinned", os.path.join(PINS, name)) or []
 
 
 def flows():
     """[(state, ended)] of the flow table."""
-    rows = leaks.bpftool("map", "dump", "pinned", os.path.join(PINS, "flows")) or []
     found = []
-    for row in rows:
+    for row in dump("flows"):
         value = row.get("formatted", row)["value"]
         while "state" not in value:  # in an unnamed union
             value = {**value, **next(v for v in value.values() if isinstance(v, dict) and "state" in v)}
         found.append((STATES[value["state"]], bool(value["marks"] & ENDED)))
     return found
-
-
-class InlineDaemon(d.Daemon):
-    pinned = False  # what it pins is meant to outlive it
-
-    def detach(self):
-        """`unproxy detach`: nothing of ours is left."""
-        done = subprocess.run(self.ns.argv([tools.UNPROXY, "detach"]), capture_output=True, text=True, timeout=30)
-        assert done.returncode == 0, f"unproxy detach: {done.returncode}\n{done.stdout}{done.stderr}"
-        left = [p for p in leaks.pins() if p.startswith(PINS)]
-        assert not left, f"pins left after detach: {left}"
-        assert not [f for f in filters(self.ns) if f[2].startswith("up_")], f"filters left after detach: {filters(self.ns)}"
-
-    def stop(self, detach=True):
-        super().stop()
-        if detach:
-            self.detach()
-
-    def all_flows_ended(self, seconds=10):
-        until(lambda: all(state == "refused" or ended for state, ended in flows()),
-              lambda: f"flows that never ended: {[f for f in flows() if not f[1]][:10]}", seconds)

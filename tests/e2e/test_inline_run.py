@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the inline engine puts on a host: attached, taken over after a kill, taken away, and others' left alone."""
+import os
+import signal
+import subprocess
+
+import pytest
+
+from conftest import STAND_IN
+from harness import daemon as d
+from harness import headers, inline, tools
+from harness.apps import Recorder, echo
+from harness.inline import InlineDaemon, detach, filters, has_clsact, listener, ours
+from harness.netns import HOST4, HOST6, Namespace
+from harness.wait import until
+
+pytestmark = pytest.mark.skipif(bool(STAND_IN), reason="SKIP: a stand-in has no such engine")
+BOTH = [("ingress", "up_in_eth"), ("egress", "up_out_eth")]
+
+
+@pytest.fixture
+def start(bench):
+    """A daemon with the given sections, running."""
+    def run(*sections, general="", **options):
+        text = d.section("unproxy") + general + "".join(sections or [listener()])
+        return bench.daemon(text, cls=InlineDaemon, **options)
+    return run
+
+
+@pytest.fixture
+def host(bench):
+    return bench.net.host
+
+
+def tc(ns, *words):
+    subprocess.run(ns.argv(["tc", *words]), check=True, capture_output=True, timeout=20)
+
+
+# ---- attach, go on, detach ----
+
+def test_attached_and_taken_away(bench, start, host):
+    Recorder(host, inline.PORT, HOST4)
+    daemon = start()
+    said = daemon.wait_for("inline.on")
+    assert set(said["interfaces"].split(",")) == {"wire", "lo"} and said["adopted"] == "0" and said["listeners"] == "1"
+    for device in ("wire", "lo"):
+        assert ours(host, device) == BOTH and has_clsact(host, device)
+    assert echo(bench.net.client, HOST4, inline.PORT)
+
+    daemon.end()
+    assert daemon.events("inline.left") and not daemon.events("inline.off")
+    assert ours(host, "wire") == BOTH and os.path.exists(f"{inline.PINS}/flows")
+    assert echo(bench.net.client, HOST4, inline.PORT), "headers are cut without a daemon"
+
+    done = detach(host)
+    assert done.returncode == 0 and done.stdout == "detached: 4 filters, 2 qdiscs, all pins\n"
+    inline.assert_nothing_left(host)
+    again = detach(host)
+    assert again.returncode == 0 and again.stdout == "nothing was attached\n"
+
+
+def test_detached_on_exit(start, host):
+    daemon = start(general="detach_on_exit = yes\n")
+    assert ours(host, "lo")
+    daemon.end()
+    assert daemon.events("inline.off") and not daemon.events("inline.left")
+    inline.assert_nothing_left(host)
+
+
+def test_interfaces_that_have_a_route_are_the_default(start, host):
+    host.batch("link add busy type veth peer name idle", "addr add 192.0.2.1/24 dev busy", "link set busy up")
+    start(listener(interfaces=None))
+    assert ours(host, "busy") == BOTH and ours(host, "wire") == BOTH and ours(host, "lo") == BOTH
+    assert not ours(host, "idle") and not has_clsact(host, "idle")
+
+
+def test_a_device_without_ethernet_headers(start, host):
+    host.batch("tuntap add name tun9 mode tun", "link set tun9 up")
+    start(listener(interfaces="tun9"))
+    assert ours(host, "tun9") == [("ingress", "up_in_l3"), ("egress", "up_out_l3")]
+
+
+def test_by_flags(bench, host):
+    Recorder(host, inline.PORT, HOST6)
+    daemon = bench.daemon(flags=["--engine", "inline", "--listen", f":{inline.PORT}", "--trust", "fd77::/64", "--client-log", "off"], cls=InlineDaemon)
+    assert echo(bench.net.client, HOST6, inline.PORT)
+    assert daemon.events("ready")[0]["workers"] == "0"
+
+
+# ---- kill -9 and the next daemon ----
+
+def test_taken_over_after_a_kill(bench, start, host):
+    recorder = Recorder(host, inline.PORT, HOST4)
+    first = start()
+    ids = inline.program_ids(host, "wire")
+    s = bench.net.client.connect(HOST4, inline.PORT)
+    s.sendall(headers.v2(tlvs=headers.tlv(2, b"example.org")) + b"first")
+    until(lambda: any(bytes(seen) == b"first" for seen in recorder.seen), "the app has the first word")
+    first.kill()
+    assert ours(host, "wire") == BOTH and inline.program_ids(host, "wire") == ids
+
+    s.sendall(b" second")
+    until(lambda: any(bytes(seen) == b"first second" for seen in recorder.seen), "the app has the second word")
+    assert echo(bench.net.client, HOST4, inline.PORT), "a new connection without a daemon"
+
+    second = start()
+    said = second.wait_for("inline.on")
+    assert said["adopted"] == "1", "one lives; the one that ended meanwhile does not"
+    assert ours(host, "wire") == BOTH and not set(inline.program_ids(host, "wire")) & set(ids)
+    s.sendall(b" third")
+    s.shutdown(1)
+    until(lambda: any(bytes(seen) == b"first second third" for seen in recorder.seen), "the app has the third word")
+    between, old = second.records(2)
+    assert between["bytes_up"] == 5 and between["client_ip"] == "198.51.100.7", "its end was told to the ring while nobody read it"
+    assert old["client_ip"] == "198.51.100.7" and old["bytes_up"] == 18 and old["engine"] == "inline"
+    s.close()
+
+
+def test_two_daemons_are_one_too_many(start, host):
+    start()
+    other = subprocess.run(host.argv([tools.UNPROXY, "run", "--engine", "inline", "--listen", ":81", "--trust", "any", "--client-log", "off"]),
+                           capture_output=True, text=True, timeout=20)
+    assert other.returncode == 1 and "another instance runs" in other.stderr
+    done = detach(host)
+    assert done.returncode == 1 and "a daemon runs: stop it first" in done.stderr
+    assert ours(host, "wire") == BOTH
+
+
+def test_another_layout_is_not_taken_over(bench, start, host):
+    recorder = Recorder(host, inline.PORT, HOST4)
+    start().end()
+    s = bench.net.client.connect(HOST4, inline.PORT)
+    s.sendall(headers.v1() + b"before")
+    until(lambda: recorder.seen and bytes(recorder.seen[0]) == b"before", "the app has the first word")
+    other = start(listener(), general="inline_flows = 4096\n", start=False)
+    other.spawn()
+    assert other.exit_code() == 1
+    assert "another layout" in other.log() and "unproxy detach" in other.log()
+    s.sendall(b" after")
+    until(lambda: bytes(recorder.seen[0]) == b"before after", "the refused daemon has hurt nothing")
+    s.close()
+    assert detach(host).returncode == 0
+    other.start()
+    assert other.wait_for("inline.on")["adopted"] == "0"
+
+
+def test_a_listener_that_is_gone_keeps_its_connections(bench, start, host):
+    recorder = Recorder(host, inline.PORT, HOST4)
+    Recorder(host, 8081, HOST4)
+    start().end()
+    s = bench.net.client.connect(HOST4, inline.PORT)
+    s.sendall(headers.v1() + b"before")
+    until(lambda: recorder.seen and bytes(recorder.seen[0]) == b"before", "the app has the first word")
+
+    start(listener("other", port=8081))
+    assert [row["formatted"]["key"]["port"] if "formatted" in row else row["key"]["port"] for row in inline.dump("listeners")] == [8081]
+    s.sendall(b" after")
+    until(lambda: bytes(recorder.seen[0]) == b"before after", "the old connection goes on")
+    assert echo(bench.net.client, HOST4, 8081)
+    assert echo(bench.net.client, HOST4, inline.PORT, header=b""), "the old port is nobody's: nothing is cut"
+    s.close()
+
+
+def test_another_network_namespace(bench, start, host):
+    start().end()
+    elsewhere = Namespace("e2e-elsewhere")
+    try:
+        run = subprocess.run(elsewhere.argv([tools.UNPROXY, "run", "--engine", "inline", "--listen", ":81", "--trust", "any", "--client-log", "off"]),
+                             capture_output=True, text=True, timeout=20)
+        assert run.returncode == 1 and "belongs to another network namespace" in run.stderr
+        done = detach(elsewhere)
+        assert done.returncode == 1 and "--force" in done.stderr
+        assert ours(host, "wire") == BOTH
+        assert detach(elsewhere, "--force").returncode == 0
+        assert not os.path.exists(inline.PINS)
+    finally:
+        elsewhere.remove()
+    assert detach(host).stdout.startswith("detached: 4 filters"), "found without pins, by handle and name"
+    assert not ours(host, "wire") and has_clsact(host, "wire"), "who made the qdisc is not known any more"
+
+
+# ---- others on the same interface ----
+
+def foreign(ns, way, priority, device="wire"):
+    tc(ns, "filter", "add", "dev", device, way, "prio", str(priority), "protocol", "ip", "u32", "match", "ip", "protocol", "17", "0xff", "flowid", "1:1")
+
+
+def test_a_foreign_filter_and_its_qdisc_stay(bench, start, host):
+    tc(host, "qdisc", "add", "dev", "wire", "clsact")
+    foreign(host, "ingress", 7)
+    before = filters(host, "wire")
+    Recorder(host, inline.PORT, HOST4)
+    daemon = start()
+    assert not daemon.events("inline.behind")
+    assert echo(bench.net.client, HOST4, inline.PORT)
+    daemon.end()
+    assert detach(host).returncode == 0
+    assert filters(host, "wire") == before and has_clsact(host, "wire")
+    assert not has_clsact(host, "lo")
+
+
+def test_a_foreign_qdisc_without_filters_stays(start, host):
+    tc(host, "qdisc", "add", "dev", "wire", "clsact")
+    start().end()
+    assert detach(host).returncode == 0
+    assert has_clsact(host, "wire") and not ours(host, "wire")
+
+
+def test_a_filter_that_came_later_keeps_our_qdisc(start, host):
+    start().end()
+    foreign(host, "egress", 5)
+    assert detach(host).returncode == 0
+    assert {row[1] for row in filters(host, "wire")["egress"]} == {"u32"} and not ours(host, "wire")
+    assert not has_clsact(host, "lo")
+
+
+def test_a_filter_at_the_first_priority(bench, start, host):
+    """Another kind of filter has it: ours stands behind, found again there, and says so."""
+    tc(host, "qdisc", "add", "dev", "wire", "clsact")
+    foreign(host, "ingress", 1)
+    before = filters(host, "wire")
+    Recorder(host, inline.PORT, HOST4)
+    first = start()
+    assert first.wait_for("inline.behind")["interface"] == "wire"
+    assert echo(bench.net.client, HOST4, inline.PORT)
+    first.end()
+    second = start()
+    assert len(ours(host, "wire")) == 2, "replaced, not added"
+    second.end()
+    assert detach(host).stdout == "detached: 4 filters, 1 qdiscs, all pins\n"
+    assert filters(host, "wire") == before
+
+
+# ---- refusals ----
+
+@pytest.mark.parametrize("keys,why", [
+    ({"interfaces": "wire, nosuch0"}, 'interfaces: "nosuch0": there is no such interface'),
+    ({"bind": "*:80"}, "bind: is for engine = relay; this listener's engine is inline"),
+    ({"header_max": "8k"}, "header_max: 8192 is out of range: with engine = inline 4095 at most"),
+])
+def test_refused_with_its_line(start, host, keys, why):
+    daemon = start(listener(**keys), start=False)
+    daemon.spawn()
+    assert daemon.exit_code() == 1
+    text = "\n".join(daemon.lines)
+    with open(daemon.file) as f:
+        at = next(n for n, text_line in enumerate(f, 1) if text_line.startswith(next(iter(keys))))
+    assert f"{daemon.file}:{at}: {why}" in text, text
+    inline.assert_nothing_left(host)
+
+
+def test_usage_of_detach(host):
+    assert detach(host, "--help").stdout.startswith("usage: unproxy detach")
+    for words in (["--nonsense"], ["now"]):
+        done = detach(host, *words)
+        assert done.returncode == 2 and words[0] in done.stderr
+
+
+# ---- beside the relay ----
+
+def test_both_engines_in_one_daemon(bench, start, host):
+    Recorder(host, inline.PORT, HOST4)
+    Recorder(host, d.BACKEND_PORT)
+    daemon = start(listener("cut"), d.listener("joined", bind="*:8081"), d.backend())
+    assert echo(bench.net.client, HOST4, inline.PORT) and echo(bench.net.client, HOST4, 8081)
+    engines = {r["listener"]: r["engine"] for r in daemon.records(2)}
+    assert engines == {"cut": "inline", "joined": "relay"}
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.exit_code() == 0
+    counted = daemon.events("inline.listener")[0]
+    assert counted["listener"] == "cut" and counted["opened"] == counted["ended"] == "1"
+    assert daemon.events("stopped")[0]["accepted"] == "1"
+    assert detach(host).returncode == 0

@@ -262,6 +262,34 @@ class Unproxy(Contender):
         return [[self.binary, "run", "-c", write(f"{self.directory}/{self.name}.conf", text)]]
 
 
+class Inline(Contender):
+    """On the backends' own ports, for as long as it runs: nothing else is between client and backend."""
+
+    loads = ("requests", "latency", "connections", "websocket", "download", "upload")
+
+    def __init__(self, directory, binary):
+        super().__init__("unproxy-inline", directory, BACKENDS)
+        self.binary = binary
+
+    def start(self):
+        """The ports listen all the time: only the log says when the programs are there."""
+        log = f"{self.directory}/{self.name}.out"
+        open(log, "w", encoding="utf-8").close()  # pylint: disable=consider-using-with
+        super().start()
+        end = time.monotonic() + 10
+        while not any("ready" in line for line in measure.lines(log)):
+            if time.monotonic() > end or self.processes[0].poll() is not None:
+                self.stop()
+                raise RuntimeError(f"{self.name} is not ready; see {log}")
+            time.sleep(0.01)
+
+    def commands(self):
+        text = "[unproxy]\nclient_log = off\ndetach_on_exit = yes\n"
+        for name, port in self.ports.items():
+            text += f"[listener {name}]\nengine = inline\nport = {port}\ninterfaces = lo\ntrust = 127.0.0.0/8\n"
+        return [[self.binary, "run", "-c", write(f"{self.directory}/{self.name}.conf", text)]]
+
+
 def all_contenders(directory, binary):
     return [Direct(directory), App(directory), Haproxy(directory), NginxStream(directory), GoMmproxy(directory)] + [
-        Unproxy(directory, binary, path) for path in PATHS]
+        Unproxy(directory, binary, path) for path in PATHS] + [Inline(directory, binary)]

@@ -120,6 +120,7 @@ static struct {
 	uint32_t used_isn[2][65536]; /* the end of the last connection from this port */
 	bool was_used[2][65536];
 	uint16_t recent[2][64]; /* ports of connections that ended lately */
+	struct conn past[2][64];
 	unsigned ended[2];
 } fuzz;
 
@@ -220,6 +221,15 @@ __attribute__((format(printf, 2, 3), noreturn)) static inline void wrong(struct 
 		c->app.fd, c->app.accepted, (unsigned long long)c->app.got,
 		(unsigned long long)c->app.sent, c->app.eof, c->app.reset,
 		(long long)ranges_whole(&c->got), c->fin_got, c->rst_got);
+	for (unsigned i = 0; i < 64 && c->number != fuzz.past[c->v6][i].number; i++) {
+		if (fuzz.past[c->v6][i].port != c->port)
+			continue;
+		fprintf(stderr, "the connection before, from this port (%s, %.0f ms ago):\n",
+			fates[fuzz.past[c->v6][i].fate],
+			c->begun_ms - fuzz.past[c->v6][i].begun_ms);
+		trace_print(&fuzz.past[c->v6][i]);
+		fprintf(stderr, "this one:\n");
+	}
 	trace_print(c);
 	fflush(NULL);
 	_exit(1);

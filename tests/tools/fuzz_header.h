@@ -79,7 +79,7 @@ static inline void header_v1(struct header *h, uint64_t *random, uint16_t port)
 	h->kind = "v1";
 	if (what == 4) {
 		header_text(h, "PROXY UNKNOWN");
-		for (size_t n = chance(random, 500) ? draw(random, 92) : 0; n; n--)
+		for (size_t n = chance(random, 500) ? 8 * draw(random, 12) : 0; n; n--)
 			header_text(h, n % 8 ? "x" : " ");
 		header_text(h, "\r\n");
 		return;

@@ -124,6 +124,7 @@ static void conn_finish(struct conn *c)
 	fuzz.by_port[c->v6][c->port] = NULL;
 	fuzz.used_isn[c->v6][c->port] = c->isn + 2 + (uint32_t)c->total;
 	fuzz.was_used[c->v6][c->port] = true;
+	fuzz.past[c->v6][fuzz.ended[c->v6] % 64] = *c;
 	fuzz.recent[c->v6][fuzz.ended[c->v6]++ % 64] = c->port;
 	fuzz.totals.fates[c->fate]++;
 	fuzz.totals.conns++;
@@ -146,10 +147,12 @@ static bool conn_over(struct conn *c)
 		send_ack(c, true);
 		return true;
 	case FATE_CLIENT_RST:
-		return c->rst_sent &&
-		       (c->app.reset || (!c->app.accepted && c->abort_at == c->header.len));
+		/* Those that the app's host had not taken in yet are never seen by the app. */
+		return c->app.reset || (c->rst_sent > 6 && !c->app.accepted);
 	case FATE_EARLY_RST:
 		return c->rst_sent;
+	case FATE_EARLY_FIN:
+		return c->rst_got || (all_up && all_down);
 	default:
 		return c->rst_got;
 	}
@@ -216,7 +219,6 @@ static bool step(struct conn *c)
 	drain();
 	if (c->phase == PHASE_UP && conn_over(c)) {
 		c->phase = PHASE_DONE;
-		accept_all();
 		conn_finish(c);
 		return true;
 	}

@@ -98,10 +98,5 @@ def dump(name):
 
 def flows():
     """[(state, ended)] of the flow table."""
-    found = []
-    for row in dump("flows"):
-        value = row.get("formatted", row)["value"]
-        while "state" not in value:  # in an unnamed union
-            value = {**value, **next(v for v in value.values() if isinstance(v, dict) and "state" in v)}
-        found.append((STATES[value["state"]], bool(value["marks"] & ENDED)))
-    return found
+    values = [row.get("formatted", row)["value"] for row in dump("flows")]
+    return [(STATES[v[""][""]["state"]], bool(v["marks"] & ENDED)) for v in values]  # a struct in a union, both unnamed

@@ -18,6 +18,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define AF_INET 2
 #define AF_INET6 10
 #define LOOPBACK_IFINDEX 1 /* include/net/flow.h */
+#define PACKET_HOST 0      /* include/uapi/linux/if_packet.h */
 
 /*
  * In: SYNs.
@@ -285,7 +286,8 @@ static __always_inline int in(struct __sk_buff *skb, __u32 l2)
 	struct packet p;
 	__u32 word;
 
-	if (!packet_parse(skb, l2, &p, PACKET_IN))
+	/* What a promiscuous device sees of others' is not for us to answer. */
+	if (skb->pkt_type != PACKET_HOST || !packet_parse(skb, l2, &p, PACKET_IN))
 		return PASS;
 	flow = bpf_map_lookup_elem(&flows, &p.key);
 	if (p.fragment) {

@@ -31,12 +31,12 @@ static __always_inline __u32 flow_header_len(__u32 word)
 /* State and length as one: either both are those of before, or both those of after. */
 static __always_inline __u32 flow_word(const struct up_flow *flow)
 {
-	return *(const volatile __u32 *)&flow->word;
+	return *(const volatile __u32 *)&flow->state;
 }
 
 static __always_inline bool flow_change(struct up_flow *flow, __u32 from, __u32 to)
 {
-	return __sync_val_compare_and_swap(&flow->word, from, to) == from;
+	return __sync_val_compare_and_swap((__u32 *)&flow->state, from, to) == from;
 }
 
 /*
@@ -88,14 +88,30 @@ static __noinline void event_send(__u32 kind, const struct up_flow_key *key, str
  * Beginning and end.
  */
 
+/* The port that the app's host knows the flow by. False: no place, or the app's port is taken
+ * by a connection that came to another of our ports from the same one. */
+static __always_inline bool alias_new(const struct up_flow_key *key, __u16 app_port)
+{
+	struct up_flow_key alias = *key;
+	__u32 wire = key->local_port;
+
+	alias.local_port = app_port;
+	return app_port == wire || !bpf_map_update_elem(&aliases, &alias, &wire, BPF_NOEXIST);
+}
+
+static __always_inline void alias_forget(const struct up_flow_key *key, __u16 app_port)
+{
+	struct up_flow_key alias = *key;
+
+	if (app_port == key->local_port)
+		return;
+	alias.local_port = app_port;
+	bpf_map_delete_elem(&aliases, &alias);
+}
+
 static __always_inline void flow_forget(const struct up_flow_key *key, struct up_flow *flow)
 {
-	if (flow->app_port != key->local_port) {
-		struct up_flow_key alias = *key;
-
-		alias.local_port = flow->app_port;
-		bpf_map_delete_elem(&aliases, &alias);
-	}
+	alias_forget(key, flow->app_port);
 	bpf_map_delete_elem(&partials, key);
 	bpf_map_delete_elem(&flows, key);
 }
@@ -116,6 +132,7 @@ static __always_inline bool flow_refuse(const struct up_flow_key *key, struct up
 	flow->reason = reason;
 	if (!flow_change(flow, word, FLOW_WORD(UP_FLOW_REFUSED, 0)))
 		return false;
+	bpf_map_delete_elem(&partials, key);
 	FLOW_STAT(refused);
 	event_send(UP_EVENT_REFUSED, key, flow);
 	flow_linger(flow);
@@ -180,22 +197,17 @@ static __noinline struct up_flow *flow_new(const struct packet *p, const struct 
 		.app_port = listen->app_port,
 		.listener = listen->id,
 		.created_ns = now,
-		.deadline_ns = now + listen->timeout_ms * NS_PER_MS,
 		.seen_ns = now,
 		.options = listen->options,
 	};
 	struct up_flow *flow;
 
-	if (listen->app_port != p->key.local_port) {
-		struct up_flow_key alias = p->key;
-		__u32 wire = p->key.local_port;
-
-		alias.local_port = listen->app_port;
-		if (bpf_map_update_elem(&aliases, &alias, &wire, BPF_NOEXIST))
-			return NULL;
-	}
-	if (bpf_map_update_elem(&flows, &p->key, &fresh, BPF_NOEXIST))
+	if (!alias_new(&p->key, listen->app_port))
 		return NULL;
+	if (bpf_map_update_elem(&flows, &p->key, &fresh, BPF_NOEXIST)) {
+		alias_forget(&p->key, listen->app_port);
+		return NULL;
+	}
 	flow = bpf_map_lookup_elem(&flows, &p->key);
 	if (!flow)
 		return NULL;

@@ -32,7 +32,6 @@ static __noinline int header_refuse(struct __sk_buff *skb, struct packet *p, str
 	/* A health check closes in peace. */
 	if (reason == UP_REASON_EMPTY)
 		reply.flags = TCP_FIN | TCP_ACK;
-	bpf_map_delete_elem(&partials, &p->key);
 	(void)flow_refuse(&p->key, flow, reason);
 	return reply_and_pass(skb, p, flow, &reply, &inward);
 }

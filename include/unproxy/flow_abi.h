@@ -73,13 +73,8 @@ enum up_flow_end {
  * app + header_len. 168 bytes keep an element of the map within 256.
  */
 struct up_flow {
-	union {
-		struct {
-			__u16 state;      /* enum up_flow_state */
-			__u16 header_len; /* N: bytes cut out; valid once open */
-		};
-		__u32 word; /* both: written, and read, in one step */
-	};
+	__u16 state;      /* enum up_flow_state; with header_len written, and read, in one step */
+	__u16 header_len; /* N: bytes cut out; valid once open */
 	__u32 seq_start;  /* the client's ISN + 1: the header's first byte on the wire */
 	__u32 down_start; /* the server's ISN + 1 */
 	__u64 acked_up;   /* app space, extended: what the app's host has acknowledged */
@@ -94,7 +89,6 @@ struct up_flow {
 	__u32 busy; /* 1: a CPU is at the header */
 	__u32 listener;
 	__u64 created_ns; /* CLOCK_MONOTONIC; with the key it names the flow in events */
-	__u64 deadline_ns;
 	__u64 opened_ns;
 	__u64 seen_ns; /* the newest packet, to a second */
 	__u32 marks;   /* enum up_flow_mark */
@@ -108,6 +102,7 @@ struct up_flow {
 	struct bpf_timer timer; /* the header's time, then the linger; zero to user space */
 };
 _Static_assert(sizeof(struct up_flow) <= 168, "one element of `flows` fits 256 bytes");
+_Static_assert(__builtin_offsetof(struct up_flow, header_len) == 2, "one word with state");
 
 /* Key of `listeners`: a wire address. All zero: any address of this host. */
 struct up_listen_key {
@@ -195,7 +190,6 @@ struct up_flow_stats {
 	__u64 header_repeats; /* retransmissions of header bytes, cut or answered */
 	__u64 acks_sent;
 	__u64 resets_sent;
-	__u64 stale; /* packets from before the end of the header */
 	__u64 bad_checksum;
 	__u64 busy; /* two CPUs at one header: repeated by the sender */
 	__u64 fragments;

@@ -287,7 +287,8 @@ static __always_inline int in(struct __sk_buff *skb, __u32 l2)
 	__u32 word;
 
 	/* What a promiscuous device sees of others' is not for us to answer. */
-	if (skb->pkt_type != PACKET_HOST || !packet_parse(skb, l2, &p, PACKET_IN))
+	if (!packet_may_be_ours(skb, l2, PACKET_IN) || skb->pkt_type != PACKET_HOST ||
+	    !packet_parse(skb, l2, &p, PACKET_IN))
 		return PASS;
 	flow = bpf_map_lookup_elem(&flows, &p.key);
 	if (p.fragment) {
@@ -440,7 +441,7 @@ static __always_inline int out(struct __sk_buff *skb, __u32 l2)
 	__u32 word;
 	long err = 0;
 
-	if (!packet_parse(skb, l2, &p, PACKET_OUT))
+	if (!packet_may_be_ours(skb, l2, PACKET_OUT) || !packet_parse(skb, l2, &p, PACKET_OUT))
 		return PASS;
 	app_port = p.key.local_port;
 	if (p.role & UP_PORT_MOVED) {

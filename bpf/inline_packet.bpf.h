@@ -52,6 +52,9 @@
 #define NEXTHDR_DEST 60
 #define IPV6_EXTENSIONS 4 /* more than Linux and balancers ever send */
 
+/* A mask for where headers may be: 4 extensions of 2 KiB. */
+#define HEADER_AT_MAX 0x3FFF
+
 struct packet {
 	struct up_flow_key key;
 	__u32 net;  /* of the IP header, from the start of the buffer */
@@ -92,6 +95,21 @@ static __always_inline void map_ipv4(__u8 *ip, __be32 addr)
 	words[3] = addr;
 }
 
+/* Copy a header out of the packet: from where it lies, if it lies in one piece, which is the
+ * rule; the helper costs as much as all the rest of taking a packet apart. */
+static __always_inline long load_header(struct __sk_buff *skb, __u32 at, void *to, __u32 size)
+{
+	void *from, *end = (void *)(long)skb->data_end;
+
+	asm volatile("" : "+r"(at));
+	at &= HEADER_AT_MAX;
+	from = (void *)(long)skb->data + at;
+	if (from + size > end)
+		return bpf_skb_load_bytes(skb, at, to, size);
+	__builtin_memcpy(to, from, size);
+	return 0;
+}
+
 /* The packet's length as IP has it. A length of 0 means more than 64 KiB (BIG TCP). */
 static __always_inline __u32 packet_total(struct __sk_buff *skb, __u32 net, __u32 said)
 {
@@ -105,7 +123,7 @@ static __always_inline __u32 parse_ipv4(struct __sk_buff *skb, struct packet *p,
 	struct iphdr ip;
 	__u16 offset;
 
-	if (bpf_skb_load_bytes(skb, p->net, &ip, sizeof(ip)))
+	if (load_header(skb, p->net, &ip, sizeof(ip)))
 		return 0;
 	offset = bpf_ntohs(ip.frag_off) & IPV4_FRAGMENT;
 	if (ip.version != 4 || ip.ihl < 5 || ip.protocol != IPPROTO_TCP || offset & 0x1FFF)
@@ -151,7 +169,7 @@ static __always_inline __u32 parse_ipv6(struct __sk_buff *skb, struct packet *p,
 	struct ipv6hdr ip;
 	__u32 said;
 
-	if (bpf_skb_load_bytes(skb, p->net, &ip, sizeof(ip)) || ip.version != 6)
+	if (load_header(skb, p->net, &ip, sizeof(ip)) || ip.version != 6)
 		return 0;
 	p->version = 6;
 	p->fragment = 0;
@@ -162,6 +180,34 @@ static __always_inline __u32 parse_ipv6(struct __sk_buff *skb, struct packet *p,
 	__builtin_memcpy(way == PACKET_IN ? p->key.local_ip : p->key.remote_ip, &ip.daddr, 16);
 	said = bpf_ntohs(ip.payload_len);
 	return p->net + packet_total(skb, p->net, said ? said + IPV6_LEN : 0);
+}
+
+/*
+ * A glance that spares all other traffic the rest: false where the packet is surely none of
+ * ours. Whatever is unusual (IP options, extension headers, a header in pieces) may be.
+ */
+static __always_inline bool packet_may_be_ours(struct __sk_buff *skb, __u32 l2, enum packet_way way)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	const struct iphdr *ip4 = data + l2;
+	const struct ipv6hdr *ip6 = data + l2;
+	const __be16 *ports;
+
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		ports = data + l2 + IPV4_MIN;
+		if ((void *)(ports + 2) > end || ip4->ihl != IPV4_MIN / 4)
+			return true;
+		if (ip4->protocol != IPPROTO_TCP)
+			return false;
+	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		ports = data + l2 + IPV6_LEN;
+		if ((void *)(ports + 2) > end || ip6->nexthdr != IPPROTO_TCP)
+			return true;
+	} else {
+		return false;
+	}
+	return port_role(bpf_ntohs(ports[way == PACKET_IN])) &
+	       (way == PACKET_IN ? UP_PORT_WIRE : UP_PORT_APP);
 }
 
 /*
@@ -185,7 +231,7 @@ static __noinline bool packet_parse(struct __sk_buff *skb, __u32 l2, struct pack
 		end = parse_ipv6(skb, p, way);
 	else
 		return false;
-	if (!end || bpf_skb_load_bytes(skb, p->l4, &tcp, sizeof(tcp)))
+	if (!end || load_header(skb, p->l4, &tcp, sizeof(tcp)))
 		return false;
 	p->role = port_role(bpf_ntohs(way == PACKET_IN ? tcp.dest : tcp.source));
 	if (!(p->role & (way == PACKET_IN ? UP_PORT_WIRE : UP_PORT_APP)))

@@ -99,4 +99,4 @@ def dump(name):
 def flows():
     """[(state, ended)] of the flow table."""
     values = [row.get("formatted", row)["value"] for row in dump("flows")]
-    return [(STATES[v[""][""]["state"]], bool(v["marks"] & ENDED)) for v in values]  # a struct in a union, both unnamed
+    return [(STATES[v["state"]], bool(v["marks"] & ENDED)) for v in values]

@@ -231,6 +231,39 @@ def test_a_filter_at_the_first_priority(bench, start, host):
     assert filters(host, "wire") == before
 
 
+def test_an_ingress_qdisc_is_not_clsact(start, host):
+    """It takes filters for the way out, and runs them on the way in."""
+    tc(host, "qdisc", "add", "dev", "lo", "ingress")
+    daemon = start(start=False)
+    daemon.spawn()
+    assert daemon.exit_code() == 1
+    assert "there is an ingress qdisc where clsact is needed" in daemon.log()
+    inline.assert_nothing_left(host)
+
+
+# ---- interfaces that change ----
+
+def test_what_others_remove_is_put_back(bench, start, host):
+    Recorder(host, inline.PORT, HOST4)
+    daemon = start()
+    tc(host, "qdisc", "del", "dev", "wire", "clsact")
+    assert not ours(host, "wire")
+    assert daemon.wait_for("inline.attach")["interface"] == "wire"
+    until(lambda: ours(host, "wire") == BOTH, "attached again")
+    assert echo(bench.net.client, HOST4, inline.PORT)
+
+
+def test_an_interface_that_comes_back(start, host):
+    host.batch("tuntap add name tun9 mode tun", "link set tun9 up")
+    daemon = start(listener(interfaces="tun9, lo"))
+    host.batch("tuntap del name tun9 mode tun")
+    assert daemon.wait_for("inline.gone")["interface"] == "tun9"
+    assert len(inline.dump("attachments")) == 1
+    host.batch("tuntap add name tun9 mode tun", "link set tun9 up")
+    assert daemon.wait_for("inline.attach")["interface"] == "tun9"
+    until(lambda: len(ours(host, "tun9")) == 2, "attached again")
+
+
 # ---- refusals ----
 
 @pytest.mark.parametrize("keys,why", [

@@ -9,26 +9,26 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "inline/attach.h"
 #include "inline/events.h"
-#include "inline/interfaces.h"
 #include "inline/policy.h"
 #include "kern/inline.h"
 #include "obs/log.h"
 
 #define TICK_US 1000000
 #define MINUTE_TICKS 60
+#define HEAL_TICKS 2
 
 /* After a first event others follow: they are left in the ring for so long. The kernel wakes
  * nobody while events wait, so that a busy host pays no wake-up per connection. */
 #define EVENTS_US 20000
-
-#define INTERFACES_SHOWN 64
 
 struct inline_engine {
 	const struct conf *conf;
 	struct loop *loop;
 	struct kern_inline *kern;
 	struct policy policy;
+	struct attach attach;
 	struct events events;
 	struct loop_source source; /* the ring */
 	struct loop_timer again;   /* look into it once more */
@@ -124,7 +124,9 @@ static void on_tick(struct loop_timer *timer)
 
 	take_clock(engine);
 	(void)kern_inline_sweep(engine->kern);
-	if (++engine->ticks % MINUTE_TICKS == 0) {
+	if (++engine->ticks % HEAL_TICKS == 0)
+		attach_heal(&engine->attach);
+	if (engine->ticks % MINUTE_TICKS == 0) {
 		report_lost(engine);
 		prune_ports(engine);
 	}
@@ -132,119 +134,6 @@ static void on_tick(struct loop_timer *timer)
 }
 
 /* ---- start ---- */
-
-static int refuse_interface(const struct conf *conf, const struct conf_listener *listener,
-			    const char *name, int err, unsigned kind)
-{
-	char where[384];
-
-	conf_where(conf->file, listener->interfaces_line, "interfaces", where, sizeof(where));
-	if (err == -EOPNOTSUPP)
-		log_error("%s\"%s\" is of a kind (%u) whose packets are not understood here", where,
-			  name, kind);
-	else
-		log_error("%s\"%s\": %s", where, name,
-			  err == -ENODEV ? "there is no such interface" : strerror(-err));
-	return err;
-}
-
-static int attach(struct inline_engine *engine, const struct kern_interface *interface)
-{
-	char why[384] = "";
-	bool behind = false;
-	int err = kern_inline_attach(engine->kern, interface, &behind, why, sizeof(why));
-
-	if (err)
-		log_error("inline.failed interface=%s error=\"%s\"", interface->name, why);
-	else if (behind)
-		log_warn("inline.behind interface=%s reason=\"another filter stands at priority 1: "
-			 "connections whose packets it takes do not work\"",
-			 interface->name);
-	return err;
-}
-
-/* Named by nobody: one that cannot be is left out. */
-static int attach_default(struct inline_engine *engine)
-{
-	_cleanup_(interface_names_free) struct interface_names names = { 0 };
-	int err = interface_names_default(&names);
-
-	for (size_t i = 0; !err && i < names.n; i++) {
-		struct kern_interface interface;
-		unsigned kind = 0;
-
-		if (interface_find(names.names[i].name, &interface, &kind) < 0)
-			log_info("inline.left_out interface=%s kind=%u", names.names[i].name, kind);
-		else
-			err = attach(engine, &interface);
-	}
-	return err;
-}
-
-static int attach_named(struct inline_engine *engine, const struct conf_listener *listener)
-{
-	int err = 0;
-
-	for (size_t i = 0; !err && i < listener->n_interfaces; i++) {
-		const char *name = listener->interfaces[i].name;
-		struct kern_interface interface;
-		unsigned kind = 0;
-
-		err = interface_find(name, &interface, &kind);
-		if (err)
-			return refuse_interface(engine->conf, listener, name, err, kind);
-		err = attach(engine, &interface);
-	}
-	return err;
-}
-
-/* Nothing is attached anywhere if one interface is not there. */
-static int check_named(const struct conf *conf, const struct conf_listener *listener)
-{
-	for (size_t i = 0; i < listener->n_interfaces; i++) {
-		struct kern_interface interface;
-		unsigned kind = 0;
-		int err = interface_find(listener->interfaces[i].name, &interface, &kind);
-
-		if (err)
-			return refuse_interface(conf, listener, listener->interfaces[i].name, err,
-						kind);
-	}
-	return 0;
-}
-
-static int attach_all(struct inline_engine *engine)
-{
-	const struct policy *policy = &engine->policy;
-	bool all_named = true;
-	int err = 0;
-
-	for (size_t i = 0; !err && i < policy->n_listeners; i++) {
-		all_named &= policy->listeners[i]->n_interfaces > 0;
-		err = attach_named(engine, policy->listeners[i]);
-	}
-	return err || all_named ? err : attach_default(engine);
-}
-
-/* Interfaces that only an earlier daemon was told of keep their connections, and get the
- * new programs: two versions at work on one table would be one too many. */
-static int refresh_kept(struct inline_engine *engine)
-{
-	struct kern_interface known[INTERFACES_SHOWN];
-	size_t n = kern_inline_interfaces(engine->kern, known, INTERFACES_SHOWN);
-	int err = 0;
-
-	for (size_t i = 0; !err && i < n; i++) {
-		struct kern_interface now = { .index = 0 };
-		unsigned kind = 0;
-
-		if (interface_find(known[i].name, &now, &kind) < 0 || now.index != known[i].index)
-			kern_inline_forget(engine->kern, known[i].index);
-		else
-			err = attach(engine, &now);
-	}
-	return err;
-}
 
 static void count_flow(void *context, const struct up_flow_key *key, const struct up_flow *flow)
 {
@@ -306,14 +195,9 @@ static int open_kern(struct inline_engine *engine)
 
 static void say_on(const struct inline_engine *engine)
 {
-	struct kern_interface interfaces[INTERFACES_SHOWN];
-	size_t n = kern_inline_interfaces(engine->kern, interfaces, INTERFACES_SHOWN);
-	char names[512] = "";
-	size_t at = 0;
+	char names[512];
 
-	for (size_t i = 0; i < n && at < sizeof(names); i++)
-		at += (size_t)snprintf(names + at, sizeof(names) - at, "%s%s", i ? "," : "",
-				       interfaces[i].name);
+	attach_names(&engine->attach, names, sizeof(names));
 	log_info("inline.on interfaces=%s listeners=%zu adopted=%zu maps=%s", names,
 		 engine->policy.n_listeners, engine->adopted, kern_inline_pin_path(engine->kern));
 }
@@ -333,8 +217,8 @@ static int bring_up(struct inline_engine *engine)
 
 	if (!err)
 		err = events_init(&engine->events);
-	for (size_t i = 0; !err && i < engine->policy.n_listeners; i++)
-		err = check_named(engine->conf, engine->policy.listeners[i]);
+	if (!err)
+		err = attach_check(&engine->attach);
 	if (!err)
 		err = open_kern(engine);
 	if (!err)
@@ -343,9 +227,8 @@ static int bring_up(struct inline_engine *engine)
 		return err;
 	take_clock(engine);
 	take_over(engine);
-	err = refresh_kept(engine);
-	if (!err)
-		err = attach_all(engine);
+	engine->attach.kern = engine->kern;
+	err = attach_all(&engine->attach);
 	return err ? err : watch(engine);
 }
 
@@ -353,6 +236,7 @@ static void free_engine(struct inline_engine *engine, bool detach)
 {
 	kern_inline_close(engine->kern, detach);
 	events_free(&engine->events);
+	attach_free(&engine->attach);
 	policy_free(&engine->policy);
 	free(engine);
 }
@@ -366,6 +250,7 @@ int inline_start(const struct inline_params *params, struct inline_engine **ret)
 		return -ENOMEM;
 	engine->conf = params->conf;
 	engine->loop = params->loop;
+	engine->attach = (struct attach){ .conf = params->conf, .policy = &engine->policy };
 	engine->events = (struct events){
 		.conf = params->conf,
 		.policy = &engine->policy,

@@ -154,6 +154,13 @@ int kern_inline_attach(struct kern_inline *kern, const struct kern_interface *in
 	bool behind_in = false, behind_out = false;
 	int err = tc_make_qdisc(interface->index);
 
+	if (err == -EBUSY) {
+		(void)snprintf(why, why_size,
+			       "there is an ingress qdisc where clsact is needed (tc qdisc del dev "
+			       "%s ingress)",
+			       interface->name);
+		return err;
+	}
 	if (err && err != -EEXIST)
 		return kern_fail(why, why_size, "clsact", err);
 	err = remember(kern, interface, err == 0);
@@ -171,6 +178,14 @@ int kern_inline_attach(struct kern_inline *kern, const struct kern_interface *in
 		return kern_fail(why, why_size, "pin programs", err);
 	*ret_behind = behind_in || behind_out;
 	return 0;
+}
+
+bool kern_inline_is_attached(const struct kern_inline *kern, uint32_t index)
+{
+	struct up_attachment entry;
+	int fd = bpf_map__fd(kern->skel->maps.attachments);
+
+	return bpf_map_lookup_elem(fd, &index, &entry) == 0 && tc_has_ours(index);
 }
 
 size_t kern_inline_interfaces(const struct kern_inline *kern, struct kern_interface *ret,

@@ -53,8 +53,12 @@ void inline_unpin(const char *pin_path, int dir_fd);
 /* inline_tc.c */
 enum tc_way { TC_IN, TC_OUT };
 
-/* Make the qdisc that filters stand in. 0: made; -EEXIST: there is one. */
+/* Make the qdisc that filters stand in. 0: made; -EEXIST: there is one; -EBUSY: there is an
+ * "ingress" in its place. */
 int tc_make_qdisc(uint32_t index);
+
+/* Are both our filters on an interface? */
+bool tc_has_ours(uint32_t index);
 
 int tc_put_filter(uint32_t index, enum tc_way way, int prog_fd, bool *ret_behind);
 

@@ -23,28 +23,46 @@
 _Static_assert(sizeof(struct up_trust_key) <= KEY_ROOM, "keys are kept whole");
 _Static_assert(sizeof(struct up_listen_key) <= KEY_ROOM, "keys are kept whole");
 
-static bool holds(const void *keys, size_t n, size_t key_size, const void *key)
+static int compare_trust(const void *a, const void *b)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (memcmp((const char *)keys + i * key_size, key, key_size) == 0)
-			return true;
-	}
-	return false;
+	return memcmp(a, b, sizeof(struct up_trust_key));
+}
+
+static int compare_listen(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct up_listen_key));
+}
+
+typedef int compare_fn(const void *a, const void *b);
+
+static void *sorted_copy(const void *keys, size_t n, size_t key_size, compare_fn *compare)
+{
+	void *copy = malloc(n * key_size + 1);
+
+	if (!copy)
+		return NULL;
+	if (n > 0)
+		memcpy(copy, keys, n * key_size);
+	qsort(copy, n, key_size, compare);
+	return copy;
 }
 
 /* Delete all but these. Keys are gathered first: deleting while iterating starts anew. */
-static int map_keep(int fd, const void *keys, size_t n, size_t key_size)
+static int map_keep(int fd, const void *keys, size_t n, size_t key_size, compare_fn *compare)
 {
+	_cleanup_free_ void *kept = sorted_copy(keys, n, key_size, compare);
 	_cleanup_free_ char *stale = NULL;
 	char key[KEY_ROOM];
 	const void *previous = NULL;
 	size_t n_stale = 0;
 
+	if (!kept)
+		return -ENOMEM;
 	while (bpf_map_get_next_key(fd, previous, key) == 0) {
 		char *more;
 
 		previous = key;
-		if (holds(keys, n, key_size, key))
+		if (bsearch(key, kept, n, key_size, compare))
 			continue;
 		more = reallocarray(stale, n_stale + 1, key_size);
 		if (!more)
@@ -81,9 +99,11 @@ int kern_inline_set_policy(struct kern_inline *kern, const struct kern_inline_po
 	int err;
 
 	/* First whom not to trust any more, and where not to listen; then the new. */
-	err = map_keep(trust, policy->trust, policy->n_trust, sizeof(*policy->trust));
+	err = map_keep(trust, policy->trust, policy->n_trust, sizeof(*policy->trust),
+		       compare_trust);
 	if (!err)
-		err = map_keep(listeners, policy->keys, policy->n_listens, sizeof(*policy->keys));
+		err = map_keep(listeners, policy->keys, policy->n_listens, sizeof(*policy->keys),
+			       compare_listen);
 	for (size_t i = 0; !err && i < policy->n_trust; i++) {
 		if (bpf_map_update_elem(trust, &policy->trust[i], &trusted, BPF_ANY) < 0)
 			err = -errno;

@@ -81,15 +81,6 @@ static int put_at(uint32_t index, enum tc_way way, uint32_t priority, int prog_f
 	return bpf_tc_attach(&hook, &opts);
 }
 
-int tc_make_qdisc(uint32_t index)
-{
-	struct bpf_tc_hook hook = hook_of(index, TC_IN);
-
-	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
-	kern_quiet();
-	return bpf_tc_hook_create(&hook);
-}
-
 int tc_put_filter(uint32_t index, enum tc_way way, int prog_fd, bool *ret_behind)
 {
 	uint32_t priority = find_ours(index, way), prog_id;
@@ -121,19 +112,71 @@ static int open_rtnetlink(void)
 	return fd;
 }
 
+struct tc_request {
+	struct nlmsghdr head;
+	struct tcmsg tc;
+};
+
+static struct tc_request request_of(uint16_t type, uint16_t flags, uint32_t index, uint32_t parent)
+{
+	return (struct tc_request){
+		.head = { .nlmsg_len = sizeof(struct tc_request),
+			  .nlmsg_type = type,
+			  .nlmsg_flags = NLM_F_REQUEST | flags },
+		.tc = { .tcm_ifindex = (int)index, .tcm_parent = parent },
+	};
+}
+
+/* Is the qdisc at the place of clsact one? The older "ingress" stands there, too, and takes
+ * filters for the way out without a word, to run them on the way in. */
+static bool is_clsact(uint32_t index)
+{
+	/* Older kernels send the answer as an echo only; the ack is for when there is none. */
+	struct tc_request request = request_of(RTM_GETQDISC, NLM_F_ECHO | NLM_F_ACK, index,
+					       TC_H_CLSACT);
+	_cleanup_close_ int fd = open_rtnetlink();
+	struct nlmsghdr buf[4096 / sizeof(struct nlmsghdr)];
+	const struct rtattr *attr;
+	ssize_t len;
+	int left;
+
+	if (fd < 0 || send(fd, &request, sizeof(request), 0) < 0)
+		return false;
+	len = recv(fd, buf, sizeof(buf), 0);
+	if (len <= 0 || !NLMSG_OK(buf, len) || buf->nlmsg_type != RTM_NEWQDISC)
+		return false;
+	attr = (const struct rtattr *)((const char *)NLMSG_DATA(buf) +
+				       NLMSG_ALIGN(sizeof(struct tcmsg)));
+	left = (int)buf->nlmsg_len - (int)NLMSG_LENGTH(sizeof(struct tcmsg));
+	for (; RTA_OK(attr, left); attr = RTA_NEXT(attr, left)) {
+		if (attr->rta_type == TCA_KIND)
+			return strcmp(RTA_DATA(attr), "clsact") == 0;
+	}
+	return false;
+}
+
+int tc_make_qdisc(uint32_t index)
+{
+	struct bpf_tc_hook hook = hook_of(index, TC_IN);
+	int err;
+
+	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
+	kern_quiet();
+	err = bpf_tc_hook_create(&hook);
+	kern_quiet();
+	return err == -EEXIST && !is_clsact(index) ? -EBUSY : err;
+}
+
+bool tc_has_ours(uint32_t index)
+{
+	return find_ours(index, TC_IN) && find_ours(index, TC_OUT);
+}
+
 /* Has anybody a filter there? An answer that does not come counts as yes. */
 static bool has_filters(uint32_t index, uint32_t way_minor)
 {
-	struct {
-		struct nlmsghdr head;
-		struct tcmsg tc;
-	} request = {
-		.head = { .nlmsg_len = sizeof(request),
-			  .nlmsg_type = RTM_GETTFILTER,
-			  .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
-		.tc = { .tcm_ifindex = (int)index,
-			.tcm_parent = TC_H_MAKE(TC_H_CLSACT, way_minor) },
-	};
+	struct tc_request request = request_of(RTM_GETTFILTER, NLM_F_DUMP, index,
+					       TC_H_MAKE(TC_H_CLSACT, way_minor));
 	_cleanup_close_ int fd = open_rtnetlink();
 	struct nlmsghdr buf[4096 / sizeof(struct nlmsghdr)];
 

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "inline/attach.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "obs/log.h"
+
+#define INTERFACES_MAX 256
+
+void attach_free(struct attach *attach)
+{
+	interface_names_free(&attach->gone);
+}
+
+static int refuse(const struct conf *conf, const struct conf_listener *listener, const char *name,
+		  int err, unsigned kind)
+{
+	char where[384];
+
+	(void)conf_where(conf->file, listener->interfaces_line, "interfaces", where, sizeof(where));
+	if (err == -EOPNOTSUPP)
+		log_error("%s\"%s\" is of a kind (%u) whose packets are not understood here", where,
+			  name, kind);
+	else
+		log_error("%s\"%s\": %s", where, name,
+			  err == -ENODEV ? "there is no such interface" : strerror(-err));
+	return err;
+}
+
+int attach_check(const struct attach *attach)
+{
+	const struct policy *policy = attach->policy;
+
+	for (size_t i = 0; i < policy->n_listeners; i++) {
+		const struct conf_listener *listener = policy->listeners[i];
+
+		for (size_t k = 0; k < listener->n_interfaces; k++) {
+			const char *name = listener->interfaces[k].name;
+			struct kern_interface interface;
+			unsigned kind = 0;
+			int err = interface_find(name, &interface, &kind);
+
+			if (err)
+				return refuse(attach->conf, listener, name, err, kind);
+		}
+	}
+	return 0;
+}
+
+static int attach_one(struct attach *attach, const struct kern_interface *interface)
+{
+	char why[384] = "";
+	bool behind = false;
+	int err = kern_inline_attach(attach->kern, interface, &behind, why, sizeof(why));
+
+	if (err)
+		log_error("inline.failed interface=%s error=\"%s\"", interface->name, why);
+	else if (behind)
+		log_warn("inline.behind interface=%s reason=\"another filter stands at priority 1: "
+			 "connections whose packets it takes do not work\"",
+			 interface->name);
+	return err;
+}
+
+/* What the configuration says, and what it leaves to the routes. */
+static int wanted_names(const struct attach *attach, struct interface_names *ret)
+{
+	const struct policy *policy = attach->policy;
+	bool by_route = false;
+	int err = 0;
+
+	for (size_t i = 0; !err && i < policy->n_listeners; i++) {
+		const struct conf_listener *listener = policy->listeners[i];
+
+		by_route |= !listener->n_interfaces;
+		for (size_t k = 0; !err && k < listener->n_interfaces; k++)
+			err = interface_names_add(ret, listener->interfaces[k].name,
+						  strlen(listener->interfaces[k].name));
+	}
+	return !err && by_route ? interface_names_default(ret) : err;
+}
+
+/* Those of an earlier daemon, too. One that has gone, or was made anew, is forgotten. */
+static int add_known_names(const struct attach *attach, struct interface_names *ret)
+{
+	struct kern_interface known[INTERFACES_MAX];
+	size_t n = kern_inline_interfaces(attach->kern, known, INTERFACES_MAX);
+	int err = 0;
+
+	for (size_t i = 0; !err && i < n; i++) {
+		struct kern_interface now = { .index = 0 };
+		unsigned kind = 0;
+
+		if (interface_find(known[i].name, &now, &kind) < 0 || now.index != known[i].index)
+			kern_inline_forget(attach->kern, known[i].index);
+		else
+			err = interface_names_add(ret, known[i].name, strlen(known[i].name));
+	}
+	return err;
+}
+
+int attach_all(struct attach *attach)
+{
+	_cleanup_(interface_names_free) struct interface_names names = { 0 };
+	int err = add_known_names(attach, &names);
+
+	if (!err)
+		err = wanted_names(attach, &names);
+	for (size_t i = 0; !err && i < names.n; i++) {
+		struct kern_interface interface;
+		unsigned kind = 0;
+
+		/* Those that are named have been checked: this one has a route, no more. */
+		if (interface_find(names.names[i].name, &interface, &kind) < 0)
+			log_info("inline.left_out interface=%s kind=%u", names.names[i].name, kind);
+		else
+			err = attach_one(attach, &interface);
+	}
+	return err;
+}
+
+static bool is_gone(const struct attach *attach, const char *name)
+{
+	for (size_t i = 0; i < attach->gone.n; i++) {
+		if (strcmp(attach->gone.names[i].name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void miss(struct attach *attach, const char *name)
+{
+	if (is_gone(attach, name))
+		return;
+	(void)interface_names_add(&attach->gone, name, strlen(name));
+	log_warn("inline.gone interface=%s reason=\"attached again when it comes back\"", name);
+}
+
+static void find_again(struct attach *attach, const struct kern_interface *interface)
+{
+	for (size_t i = 0; i < attach->gone.n; i++) {
+		if (strcmp(attach->gone.names[i].name, interface->name) == 0)
+			attach->gone.names[i] = attach->gone.names[--attach->gone.n];
+	}
+	if (kern_inline_is_attached(attach->kern, interface->index))
+		return;
+	log_warn("inline.attach interface=%s reason=\"it is new, or somebody has removed our "
+		 "filters\"",
+		 interface->name);
+	(void)attach_one(attach, interface);
+}
+
+void attach_heal(struct attach *attach)
+{
+	_cleanup_(interface_names_free) struct interface_names names = { 0 };
+
+	if (wanted_names(attach, &names) < 0 || add_known_names(attach, &names) < 0)
+		return;
+	for (size_t i = 0; i < names.n; i++) {
+		struct kern_interface interface;
+		unsigned kind = 0;
+		int err = interface_find(names.names[i].name, &interface, &kind);
+
+		if (!err)
+			find_again(attach, &interface);
+		else if (err != -EOPNOTSUPP)
+			miss(attach, names.names[i].name);
+	}
+}
+
+void attach_names(const struct attach *attach, char *buf, size_t size)
+{
+	struct kern_interface known[INTERFACES_MAX];
+	size_t n = kern_inline_interfaces(attach->kern, known, INTERFACES_MAX), at = 0;
+
+	buf[0] = '\0';
+	for (size_t i = 0; i < n && at < size; i++)
+		at += (size_t)snprintf(buf + at, size - at, "%s%s", i ? "," : "", known[i].name);
+}

@@ -34,6 +34,7 @@ struct inline_engine {
 	struct loop_timer again;   /* look into it once more */
 	struct loop_timer tick;
 	unsigned ticks;
+	uint64_t sweep_pause; /* ticks until the next */
 	uint64_t events_lost; /* said so already */
 	size_t adopted;       /* connections taken over */
 	bool stale_ports;     /* roles of listeners that are gone */
@@ -118,12 +119,27 @@ static void take_clock(struct inline_engine *engine)
 					    (int64_t)clock_us(CLOCK_MONOTONIC);
 }
 
+/* A part of the table; a hundredth of the time at most: a walk over a large empty one takes
+ * long, too. */
+static void sweep(struct inline_engine *engine)
+{
+	uint64_t from_us;
+
+	if (engine->sweep_pause > 0) {
+		engine->sweep_pause--;
+		return;
+	}
+	from_us = clock_us(CLOCK_MONOTONIC);
+	(void)kern_inline_sweep(engine->kern);
+	engine->sweep_pause = (clock_us(CLOCK_MONOTONIC) - from_us) * 100 / TICK_US;
+}
+
 static void on_tick(struct loop_timer *timer)
 {
 	struct inline_engine *engine = container_of(timer, struct inline_engine, tick);
 
 	take_clock(engine);
-	(void)kern_inline_sweep(engine->kern);
+	sweep(engine);
 	if (++engine->ticks % HEAL_TICKS == 0)
 		attach_heal(&engine->attach);
 	if (engine->ticks % MINUTE_TICKS == 0) {

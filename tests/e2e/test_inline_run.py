@@ -144,6 +144,20 @@ def test_another_layout_is_not_taken_over(bench, start, host):
     assert other.wait_for("inline.on")["adopted"] == "0"
 
 
+def test_values_of_another_version_are_not_taken_over(start, host):
+    """The same sizes, but not the same members: here, none that anybody knows of."""
+    start().end()
+    path = f"{inline.PINS}/aliases"
+    os.unlink(path)
+    subprocess.run(["bpftool", "map", "create", path, "type", "hash", "key", "36", "value", "4", "entries", "262144", "name", "aliases", "flags", "1"],
+                   check=True)
+    other = start(start=False)
+    other.spawn()
+    assert other.exit_code() == 1
+    assert "the pinned map aliases holds another version's values" in other.log() and "unproxy detach" in other.log()
+    assert ours(host, "wire") == BOTH
+
+
 def test_a_listener_that_is_gone_keeps_its_connections(bench, start, host):
     recorder = Recorder(host, inline.PORT, HOST4)
     Recorder(host, 8081, HOST4)

@@ -5,12 +5,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "base/cleanup.h"
@@ -63,13 +65,61 @@ static int read_pinned(const char *pin_path, struct attachments *ret)
 	return inline_read_attachments(fd, ret);
 }
 
-static bool same_layout(const struct bpf_map *map, int pinned_fd, char *why, size_t why_size)
+static void print_type(void *out, const char *format, va_list args)
+{
+	(void)vfprintf(out, format, args);
+}
+
+/* A type and all it is made of, as C. The caller frees it; NULL: no memory, no such type. */
+static char *type_text(const struct btf *btf, uint32_t id)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = btf ? open_memstream(&text, &size) : NULL;
+	struct btf_dump *dump = out ? btf_dump__new(btf, print_type, out, NULL) : NULL;
+	int err = dump ? btf_dump__dump_type(dump, id) : -EINVAL;
+
+	btf_dump__free(dump);
+	if (out)
+		(void)fclose(out);
+	if (err) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+/* Do the values mean the same, member by member? A layout of the same size that is another
+ * one would be read as rubbish. Maps whose values have no type (a ring) are the same. */
+static bool same_types(const struct bpf_object *object, const struct bpf_map *map,
+		       const struct bpf_map_info *pinned)
+{
+	uint32_t id = bpf_map__btf_value_type_id(map);
+	_cleanup_free_ char *ours = NULL, *theirs = NULL;
+	struct btf *btf;
+
+	if (!id)
+		return true;
+	ours = type_text(bpf_object__btf(object), id);
+	btf = pinned->btf_id ? btf__load_from_kernel_by_id(pinned->btf_id) : NULL;
+	theirs = type_text(btf, pinned->btf_value_type_id);
+	btf__free(btf);
+	return ours && theirs && strcmp(ours, theirs) == 0;
+}
+
+static bool same_layout(const struct bpf_object *object, const struct bpf_map *map, int pinned_fd,
+			char *why, size_t why_size)
 {
 	struct bpf_map_info info = { 0 };
 	uint32_t len = sizeof(info);
 
 	if (bpf_obj_get_info_by_fd(pinned_fd, &info, &len) < 0)
 		return false;
+	if (!same_types(object, map, &info)) {
+		(void)snprintf(why, why_size, "the pinned map %s holds another version's values",
+			       bpf_map__name(map));
+		return false;
+	}
 	if (info.type == bpf_map__type(map) && info.key_size == bpf_map__key_size(map) &&
 	    info.value_size == bpf_map__value_size(map) &&
 	    info.max_entries == bpf_map__max_entries(map) &&
@@ -83,7 +133,8 @@ static bool same_layout(const struct bpf_map *map, int pinned_fd, char *why, siz
 	return false;
 }
 
-static int reuse_map(struct bpf_map *map, const char *pin_path, char *why, size_t why_size)
+static int reuse_map(const struct bpf_object *object, struct bpf_map *map, const char *pin_path,
+		     char *why, size_t why_size)
 {
 	_cleanup_close_ int fd = -1;
 	char path[PATH_ROOM];
@@ -95,7 +146,7 @@ static int reuse_map(struct bpf_map *map, const char *pin_path, char *why, size_
 			       bpf_map__name(map), strerror(errno));
 		return -ESTALE;
 	}
-	if (!same_layout(map, fd, why, why_size))
+	if (!same_layout(object, map, fd, why, why_size))
 		return -ESTALE;
 	return bpf_map__reuse_fd(map, fd);
 }
@@ -143,7 +194,7 @@ int inline_adopt(struct bpf_object *object, const struct kern_inline *kern, bool
 	err = check_attachments(found, kern->netns, why, why_size);
 	bpf_object__for_each_map (map, object) {
 		if (!err && is_pinned(map))
-			err = reuse_map(map, kern->pin_path, why, why_size);
+			err = reuse_map(object, map, kern->pin_path, why, why_size);
 	}
 	*ret_adopted = !err;
 	return err;

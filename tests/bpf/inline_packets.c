@@ -147,7 +147,7 @@ static size_t ip_len(const struct wire *wire)
 
 void frame_make(struct frame *frame, const struct wire *wire, const struct segment *segment)
 {
-	uint8_t ttl = wire->ttl ? wire->ttl : wire->from_host ? TTL_OWN : TTL_REMOTE;
+	uint8_t ttl = segment->ttl ? segment->ttl : wire->from_host ? TTL_OWN : TTL_REMOTE;
 	uint8_t *tcp;
 
 	frame->net = wire->l3 ? 0 : ETH_HLEN;

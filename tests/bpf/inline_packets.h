@@ -28,7 +28,6 @@ struct wire {
 	int version;
 	bool l3;           /* without an Ethernet header */
 	bool from_host;    /* from our side to the remote one */
-	uint8_t ttl;       /* 0: as the way has it */
 	size_t ip_options; /* bytes, IPv4 */
 	size_t extensions; /* bytes of an IPv6 header of destination options; of 8 */
 	uint16_t fragment; /* IPv4: flags and offset; IPv6: a fragment header with this offset */
@@ -38,7 +37,7 @@ struct wire {
 
 struct segment {
 	uint32_t seq, ack;
-	uint8_t flags;
+	uint8_t flags, ttl; /* ttl 0: as the way has it */
 	uint16_t window, urgent;
 	uint8_t options[40];
 	size_t options_len;

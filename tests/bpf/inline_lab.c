@@ -222,7 +222,8 @@ void lab_each(void **state)
 int lab_after(void **state)
 {
 	if (lab.mode)
-		print_message("mode: %s\n", lab.mode->name);
+		print_message("mode: %s; failed %llu\n", lab.mode->name,
+			      (unsigned long long)STAT(failed));
 	lab.mode = NULL;
 	return 0;
 }

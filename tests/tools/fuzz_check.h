@@ -37,7 +37,8 @@ static inline void check_rst(struct conn *c, const struct segment *s)
 
 static inline void check_syn_ack(struct conn *c, const struct segment *s)
 {
-	if (!(s->flags & TCP_ACK) || up_pos(c, s->ack) != 0)
+	/* One that is repeated may know of the header already. */
+	if (!(s->flags & TCP_ACK) || (up_pos(c, s->ack) != 0 && !c->irs_known))
 		wrong(c, "a SYN-ACK that acknowledges %lld", (long long)up_pos(c, s->ack));
 	if (c->irs_known && s->seq != c->irs)
 		wrong(c, "a second SYN-ACK with another sequence number");
@@ -72,7 +73,8 @@ static inline void check_timestamps(struct conn *c, const struct segment *s)
 	if (c->host_ts_known && (int32_t)(s->tsval - c->host_ts) < 0)
 		wrong(c, "the timestamp goes back by %d: PAWS would drop this segment",
 		      c->host_ts - s->tsval);
-	c->host_ts = s->tsval;
+	if (!c->host_ts_known || (int32_t)(s->tsval - c->host_ts) > 0)
+		c->host_ts = s->tsval;
 	c->host_ts_known = true;
 }
 
@@ -114,6 +116,9 @@ static inline void check_ack(struct conn *c, const struct segment *s)
 	if (ack > ranges_whole(&c->arrived))
 		wrong(c, "acknowledges %lld, of which only %lld have arrived", (long long)ack,
 		      (long long)ranges_whole(&c->arrived));
+	/* A host that waits for the end of the handshake answers a late SYN with its first ACK again: old, and harmless. */
+	if (ack == 0 && c->acked > 0 && !c->app.accepted)
+		return;
 	if (!syn && ack < c->acked)
 		wrong(c, "acknowledgement goes back from %lld to %lld", (long long)c->acked,
 		      (long long)ack);

@@ -15,7 +15,8 @@
 #include "fuzz_header.h"
 #include "fuzz_ranges.h"
 
-#define TRACE_MAX 128
+#define TRACE_MAX 160 /* the first 64 packets and the last 96 */
+#define TRACE_FIRST 64
 #define HELD_MAX 6
 
 enum phase { PHASE_SYN, PHASE_UP, PHASE_DONE };
@@ -148,9 +149,14 @@ static inline bool sends_fin(const struct conn *c)
 	return c->fate == FATE_FINISH || c->fate == FATE_EARLY_FIN;
 }
 
+static inline unsigned trace_at(unsigned n)
+{
+	return n < TRACE_FIRST ? n : TRACE_FIRST + (n - TRACE_FIRST) % (TRACE_MAX - TRACE_FIRST);
+}
+
 static inline void trace_add(struct conn *c, char from, const struct segment *s, const char *note)
 {
-	struct trace *t = &c->trace[c->traced++ % TRACE_MAX];
+	struct trace *t = &c->trace[trace_at(c->traced++)];
 
 	*t = (struct trace){ .ms = now_ms() - c->begun_ms, .from = from, .note = note };
 	if (!s)
@@ -173,9 +179,11 @@ static inline void trace_print(const struct conn *c)
 {
 	static const char letters[] = "FSRPAUEC";
 
-	for (unsigned i = c->traced > TRACE_MAX ? c->traced - TRACE_MAX : 0; i < c->traced; i++) {
-		const struct trace *t = &c->trace[i % TRACE_MAX];
+	for (unsigned i = 0; i < c->traced; i++) {
+		const struct trace *t = &c->trace[trace_at(i)];
 
+		if (i >= TRACE_FIRST && i + TRACE_MAX - TRACE_FIRST < c->traced)
+			continue;
 		fprintf(stderr, "%9.2f %c ", t->ms, t->from);
 		for (int bit = 0; bit < 8 && t->from != 'A'; bit++)
 			if (t->flags & 1 << bit)
@@ -215,6 +223,9 @@ __attribute__((format(printf, 2, 3), noreturn)) static inline void wrong(struct 
 		(unsigned long long)c->app_len, (unsigned long long)c->abort_at,
 		(long long)c->acked, (long long)c->sent, (long long)ranges_whole(&c->arrived),
 		(long long)c->total, (long long)c->edge);
+	for (size_t i = 0; i < c->header.len && i < 96; i++)
+		fprintf(stderr, "%02x%s", c->header.bytes[i],
+			i + 1 == c->header.len || i == 95 ? "\n" : "");
 	fprintf(stderr,
 		"app: fd %d accepted %d got %llu sent %llu eof %d reset %d; from the app %lld, fin "
 		"%d, rst %d\n",
@@ -290,9 +301,12 @@ static inline void plan_fate(struct conn *c)
 /* One in five comes from a port whose last connection is hardly over: TIME_WAIT, or what a flow table keeps. */
 static inline uint16_t draw_port(uint64_t *random, bool v6)
 {
-	unsigned kept = fuzz.ended[v6] < 64 ? fuzz.ended[v6] : 64;
-	uint16_t port = kept && chance(random, 200) ? fuzz.recent[v6][draw(random, kept)] : 0;
+	/* Drawn in any case: what is drawn next must not depend on what others have left. */
+	bool again = chance(random, 200);
+	uint16_t port = fuzz.recent[v6][draw(random, 64)];
 
+	if (!again)
+		port = 0;
 	while (!port || fuzz.by_port[v6][port])
 		port = (uint16_t)(1024 + draw(random, 64000));
 	return port;
@@ -321,7 +335,7 @@ static inline void conn_plan(struct conn *c, unsigned number)
 	if (fuzz.was_used[c->v6][c->port])
 		c->isn = fuzz.used_isn[c->v6][c->port] + 1 + (uint32_t)draw(random, 100000);
 	c->app_waits_eof = chance(random, 400);
-	c->client_waits_eof = !c->app_waits_eof && chance(random, 400);
+	c->client_waits_eof = !c->app_waits_eof && chance(random, 400) && c->fate == FATE_FINISH;
 	c->offers_ts = chance(random, 600);
 	c->offers_sack = chance(random, 700);
 	c->offers_scale = chance(random, 700);

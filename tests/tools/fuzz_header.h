@@ -237,7 +237,7 @@ static inline void header_bad(struct header *h, uint64_t *random, uint16_t port)
 		h->kind = "bad v1";
 	} else if (what < 22) {
 		do
-			h->len = 0;
+			*h = (struct header){ 0 };
 		while (header_v2(h, random, port, 200) || !h->names_client || h->client_v6 ||
 		       h->len != 28);
 		header_bad_v2(h, random, what - 14);

@@ -31,5 +31,5 @@ def run(ns, mode, seconds=120, **options):
     for name, value in options.items():
         argv += ["--" + name.replace("_", "-"), str(value)]
     done = subprocess.run(ns.argv(argv), capture_output=True, text=True, errors="replace", timeout=seconds)
-    assert done.returncode == 0, f"{' '.join(argv[1:])}\n{done.stderr[:400]}...\n{done.stderr[-6000:]}"
+    assert done.returncode == 0, f"{' '.join(argv[1:])}\n{done.stderr[:6000]}\n...\n{done.stderr[-3000:]}"
     return json.loads(done.stdout)

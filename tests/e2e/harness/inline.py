@@ -41,8 +41,12 @@ class InlineDaemon(d.Daemon):
         assert_nothing_left(self.ns)
 
     def all_flows_ended(self, seconds=10):
-        until(lambda: all(state == "refused" or ended for state, ended in flows()),
-              lambda: f"flows that never ended: {[f for f in flows() if not f[1]][:10]}", seconds)
+        alive = []
+
+        def none_alive():
+            alive[:] = [flow for flow in flows() if flow[0] != "refused" and not flow[1]]
+            return not alive
+        until(none_alive, lambda: f"{len(alive)} flows that never end: {alive[:10]}", seconds)
 
 
 def detach(ns, *words):

@@ -268,10 +268,9 @@ static __always_inline int in_open(struct __sk_buff *skb, struct packet *p, stru
 	 * drops by itself what it has, header included, and says so in its own numbers. */
 	if (!flow->acked_up && behind < header_len && !(p->flags & TCP_RST)) {
 		FLOW_STAT(header_repeats);
-		flow_touch(flow);
 		return pass_behind_header(skb, p, flow);
 	}
-	flow_saw_in(p, flow, p->seq - header_len);
+	flow_saw_in(p, flow, p->seq - header_len, p->len);
 	if ((header_len && edit32(skb, p, TCP_OFF_SEQ, p->seq, p->seq - header_len)) ||
 	    edit_port(skb, p, TCP_OFF_DPORT, p->key.local_port, flow->app_port)) {
 		FLOW_STAT(failed);
@@ -337,23 +336,33 @@ static __noinline void learn_host(struct __sk_buff *skb, const struct packet *p,
 					 sizeof(flow->ts_down));
 }
 
-static __always_inline void out_handshake(struct __sk_buff *skb, const struct packet *p,
-					  struct up_flow *flow)
+static __always_inline void out_syn_ack(struct __sk_buff *skb, const struct packet *p,
+					struct up_flow *flow)
 {
-	__u32 word = flow_word(flow);
-
-	if (p->flags & TCP_RST) { /* nobody listens */
-		if (flow_state(word) == UP_FLOW_SYN)
-			(void)flow_refuse(&p->key, flow, UP_REASON_NO_BACKEND);
-		return;
-	}
-	if ((p->flags & (TCP_SYN | TCP_ACK)) != (TCP_SYN | TCP_ACK))
-		return;
 	flow->down_start = p->seq + 1;
 	if (!flow->got)
 		flow->seq_start = p->ack;
 	learn_host(skb, p, flow);
 	(void)flow_change(flow, FLOW_WORD(UP_FLOW_SYN, 0), FLOW_WORD(UP_FLOW_HEADER, 0));
+}
+
+static __always_inline long out_handshake(struct __sk_buff *skb, const struct packet *p,
+					  struct up_flow *flow)
+{
+	flow_need_timer(flow);
+	if (p->flags & TCP_RST) { /* nobody listens */
+		if (flow_state(flow_word(flow)) == UP_FLOW_SYN)
+			(void)flow_refuse(&p->key, flow, UP_REASON_NO_BACKEND);
+		return 0;
+	}
+	if ((p->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK)) {
+		out_syn_ack(skb, p, flow);
+		return 0;
+	}
+	/* The half-open connection answers something, and knows nothing of what we have
+	 * acknowledged in its name. Our own acknowledgement comes by here, too. */
+	learn_host(skb, p, flow);
+	return edit32(skb, p, TCP_OFF_ACK, p->ack, flow->seq_start + flow->got);
 }
 
 /* Shift the edges of SACK and D-SACK blocks. Linux aligns them; at an odd place a sum would
@@ -406,8 +415,8 @@ static __always_inline long out_open(struct __sk_buff *skb, const struct packet 
 	flow_saw_out(p, flow);
 	if (!flow->acked_up && !(p->flags & (TCP_SYN | TCP_RST)))
 		learn_host(skb, p, flow);
-	if (!header_len || !(p->flags & TCP_ACK))
-		return 0;
+	if (!header_len || (p->flags & (TCP_SYN | TCP_ACK)) != TCP_ACK)
+		return 0; /* a SYN-ACK acknowledges the SYN alone */
 	if (has_sack(skb, p))
 		err = shift_sack(skb, p, header_len);
 	return err ? err : edit32(skb, p, TCP_OFF_ACK, p->ack, p->ack + header_len);
@@ -462,7 +471,7 @@ static __always_inline int out(struct __sk_buff *skb, __u32 l2)
 		err = out_refused(skb, &p, flow);
 		break;
 	default:
-		out_handshake(skb, &p, flow);
+		err = out_handshake(skb, &p, flow);
 	}
 	if (!err)
 		err = edit_port(skb, &p, TCP_OFF_SPORT, app_port, p.key.local_port);
@@ -512,7 +521,10 @@ int up_sweep(struct __sk_buff *skb)
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, &key, sizeof(key)))
 		return -1;
 	flow = bpf_map_lookup_elem(&flows, &key);
-	if (!flow || flow_state(flow_word(flow)) != UP_FLOW_OPEN)
+	if (!flow)
+		return 0;
+	flow_need_timer(flow);
+	if (flow_state(flow_word(flow)) != UP_FLOW_OPEN || flow->marks & UP_FLOW_ENDED)
 		return 0;
 	if (has_socket(skb, &key, flow->app_port)) {
 		flow_mark(flow, UP_FLOW_LOCAL);

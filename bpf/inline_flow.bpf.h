@@ -116,12 +116,35 @@ static __always_inline void flow_forget(const struct up_flow_key *key, struct up
 	bpf_map_delete_elem(&flows, key);
 }
 
-static __always_inline void flow_linger(struct up_flow *flow)
+static int flow_timer(void *map, struct up_flow_key *key, struct up_flow *flow);
+
+/* Have flow_timer() called in so long. The kernel may have no memory for a timer at hand, in a
+ * context that cannot wait for it (kmalloc_nolock(): seen once in a hundred flows): whoever
+ * comes to the flow next tries again. */
+static __always_inline void flow_wake_in(struct up_flow *flow, __u64 ns)
 {
-	bpf_timer_start(&flow->timer, LINGER_NS, 0);
+	if (!(flow->marks & UP_FLOW_TIMED)) {
+		if (bpf_timer_init(&flow->timer, &flows, CLOCK_MONOTONIC))
+			return;
+		bpf_timer_set_callback(&flow->timer, flow_timer);
+		__sync_fetch_and_or(&flow->marks, UP_FLOW_TIMED);
+	}
+	bpf_timer_start(&flow->timer, ns, 0);
 }
 
-/* The app never sees the connection. False: the flow has gone on meanwhile. */
+/* A timer for whom there was none: for what is left of the header's time, or at once. */
+static __always_inline void flow_need_timer(struct up_flow *flow)
+{
+	__u64 now;
+
+	if (flow->marks & UP_FLOW_TIMED)
+		return;
+	now = bpf_ktime_get_ns();
+	flow_wake_in(flow, flow->deadline_ns > now ? flow->deadline_ns - now : 0);
+}
+
+/* The app never sees the connection. False: the flow has gone on meanwhile. Also called from
+ * the timer, where a callback must not be set: its loop has no end to the verifier. */
 static __always_inline bool flow_refuse(const struct up_flow_key *key, struct up_flow *flow,
 					__u16 reason)
 {
@@ -135,7 +158,7 @@ static __always_inline bool flow_refuse(const struct up_flow_key *key, struct up
 	bpf_map_delete_elem(&partials, key);
 	FLOW_STAT(refused);
 	event_send(UP_EVENT_REFUSED, key, flow);
-	flow_linger(flow);
+	bpf_timer_start(&flow->timer, LINGER_NS, 0);
 	return true;
 }
 
@@ -147,7 +170,7 @@ static __always_inline void flow_end(const struct up_flow_key *key, struct up_fl
 	flow->end = end;
 	FLOW_STAT(ended);
 	event_send(UP_EVENT_END, key, flow);
-	flow_linger(flow);
+	flow_wake_in(flow, LINGER_NS);
 }
 
 /* Nobody sent a header. Where it is optional and nothing came at all, the app gets the
@@ -197,6 +220,7 @@ static __noinline struct up_flow *flow_new(const struct packet *p, const struct 
 		.app_port = listen->app_port,
 		.listener = listen->id,
 		.created_ns = now,
+		.deadline_ns = now + listen->timeout_ms * NS_PER_MS,
 		.seen_ns = now,
 		.options = listen->options,
 	};
@@ -211,9 +235,7 @@ static __noinline struct up_flow *flow_new(const struct packet *p, const struct 
 	flow = bpf_map_lookup_elem(&flows, &p->key);
 	if (!flow)
 		return NULL;
-	bpf_timer_init(&flow->timer, &flows, CLOCK_MONOTONIC);
-	bpf_timer_set_callback(&flow->timer, flow_timer);
-	bpf_timer_start(&flow->timer, listen->timeout_ms * NS_PER_MS, 0);
+	flow_wake_in(flow, listen->timeout_ms * NS_PER_MS);
 	return flow;
 }
 
@@ -267,14 +289,15 @@ static __always_inline void flow_check_end(const struct up_flow_key *key, struct
 		flow_end(key, flow, flow->end);
 }
 
-/* seq: app space, of the packet at hand. */
-static __always_inline void flow_saw_in(const struct packet *p, struct up_flow *flow, __u32 seq)
+/* A segment of the client's, in app space: len bytes at seq. */
+static __always_inline void flow_saw_in(const struct packet *p, struct up_flow *flow, __u32 seq,
+					__u32 len)
 {
 	flow_touch(flow);
 	if (p->flags & TCP_ACK)
 		acked_advance(&flow->acked_down, flow->down_start, p->ack);
 	if (p->flags & TCP_FIN && !(flow->marks & UP_FLOW_FIN_UP)) {
-		flow->fin_up = seq + p->len + 1;
+		flow->fin_up = seq + len + 1;
 		if (!flow->end)
 			flow->end = UP_END_CLIENT_FIN;
 		flow_mark(flow, UP_FLOW_FIN_UP);

@@ -90,6 +90,7 @@ static __noinline int pass_behind_header(struct __sk_buff *skb, struct packet *p
 
 	if (cut.bytes > p->len) /* the stream goes on: there can be no FIN yet */
 		p->flags &= ~TCP_FIN;
+	flow_saw_in(p, flow, flow->seq_start, cut.bytes < p->len ? p->len - cut.bytes : 0);
 	if (cut.bytes >= p->len)
 		return pass_header_only(skb, p, flow);
 	cut.state = checksum_state(skb, p);
@@ -248,10 +249,12 @@ static __noinline int header_segment(struct __sk_buff *skb, struct packet *p, st
 	struct header_scratch *scratch = scratch_get();
 	struct piece piece = { .flow = flow };
 
-	piece.old = flow->seq_start + flow->got - p->seq;
-	if (piece.old > flow->got || !scratch) { /* a gap before it, or from before the start */
-		FLOW_STAT(out_of_order);
+	if (!scratch)
 		return DROP;
+	piece.old = flow->seq_start + flow->got - p->seq;
+	if (piece.old > flow->got) { /* a gap before it: says so, for a fast retransmission */
+		FLOW_STAT(out_of_order);
+		return ack_kept(skb, p, flow);
 	}
 	if (trim_padding(skb, p) || !csum_verified(skb, p, checksum_state(skb, p))) {
 		FLOW_STAT(bad_checksum);
@@ -298,6 +301,7 @@ static __always_inline int in_header(struct __sk_buff *skb, struct packet *p, st
 {
 	int verdict;
 
+	flow_need_timer(flow);
 	if (p->flags & TCP_RST)
 		return header_reset(skb, p, flow);
 	/* Whoever does not know the SYN-ACK's number is not at the address it gives. */

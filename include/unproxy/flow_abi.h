@@ -45,6 +45,8 @@ enum up_flow_mark {
 	UP_FLOW_FIN_DOWN_ACKED = 0x08,
 	UP_FLOW_ENDED = 0x10, /* told in an event; translated until it is swept */
 	UP_FLOW_LOCAL = 0x20, /* the sweep has seen the app's socket in its namespace */
+	UP_FLOW_TIMED =
+		0x40, /* its timer has memory; without, the next packet or the sweep tries */
 };
 
 /* up_flow.options, up_listen.options */
@@ -88,7 +90,8 @@ struct up_flow {
 	__u16 app_port;
 	__u32 busy; /* 1: a CPU is at the header */
 	__u32 listener;
-	__u64 created_ns; /* CLOCK_MONOTONIC; with the key it names the flow in events */
+	__u64 created_ns;  /* CLOCK_MONOTONIC; with the key it names the flow in events */
+	__u64 deadline_ns; /* of the header */
 	__u64 opened_ns;
 	__u64 seen_ns; /* the newest packet, to a second */
 	__u32 marks;   /* enum up_flow_mark */

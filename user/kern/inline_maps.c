@@ -182,10 +182,12 @@ static void sweep_one(struct kern_inline *kern, const struct up_flow_key *key)
 	(void)bpf_prog_test_run_opts(bpf_program__fd(kern->skel->progs.up_sweep), &opts);
 }
 
-/* Silent for long; or not yet known to have its socket here, without which nothing is said
- * of its absence. */
+/* Without a timer; or silent for long; or not yet known to have its socket here, without which
+ * nothing is said of its absence. */
 static bool wants_sweep(const struct up_flow *flow, uint64_t now_ns)
 {
+	if (!(flow->marks & UP_FLOW_TIMED))
+		return true;
 	if (flow->state != UP_FLOW_OPEN || flow->marks & UP_FLOW_ENDED)
 		return false;
 	return !(flow->marks & UP_FLOW_LOCAL) || flow->seen_ns + SWEEP_SILENT_NS < now_ns;

@@ -74,6 +74,30 @@ def test_interfaces_that_have_a_route_are_the_default(start, host):
     assert not ours(host, "idle") and not has_clsact(host, "idle")
 
 
+def test_a_part_of_a_bridge_is_its_bridges(start, host):
+    """By its IPv6 link-local address it has a route; its packets are the bridge's, too."""
+    host.batch("link add part type veth peer name far", "link set far up", "link set part up", "link add br9 type bridge", "link set br9 up")
+    until(lambda: "part" in open_text(host, "/proc/thread-self/net/ipv6_route"), "the part has a route")
+    host.batch("link set part master br9")
+    until(lambda: "br9" in open_text(host, "/proc/thread-self/net/ipv6_route"), "the bridge has a route")
+    daemon = start(listener(interfaces=None))
+    assert ours(host, "br9") == BOTH and not ours(host, "part")
+    daemon.end()
+    other = start(listener(interfaces="part, br9"), start=False)
+    other.spawn()
+    assert other.exit_code() == 1
+    assert 'interfaces: "part" is a part of br9, and both are attached to: leave one out' in other.log()
+    alone = start(listener(interfaces="part"))
+    assert ours(host, "part") == BOTH
+    alone.end()
+    assert detach(host).returncode == 0
+
+
+def open_text(ns, path):
+    with ns, open(path) as f:
+        return f.read()
+
+
 def test_a_device_without_ethernet_headers(start, host):
     host.batch("tuntap add name tun9 mode tun", "link set tun9 up")
     start(listener(interfaces="tun9"))

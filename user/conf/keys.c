@@ -131,7 +131,9 @@ const struct key keys[] = {
 		  "left out." },
 	{ L(interfaces), .name = "interfaces", .type = KEY_INTERFACES, .engine = KEY_INLINE,
 	  .help = "Where the packets of load balancers, and of the app, pass, a list. If left "
-		  "out: the interfaces that have a route, and `lo`. Listeners share them." },
+		  "out: the interfaces that have a route and are not part of a bridge or bond, and "
+		  "`lo`. "
+		  "Listeners share them." },
 	{ L(untrusted), .name = "untrusted", .type = KEY_WORD, .words = untrusted,
 	  .engine = KEY_INLINE, .default_text = "reset",
 	  .help = "Connections from elsewhere than `trust`: `pass` leaves them alone, so that "

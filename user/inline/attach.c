@@ -15,6 +15,22 @@ void attach_free(struct attach *attach)
 	interface_names_free(&attach->gone);
 }
 
+/* Would a packet pass the programs twice, at an interface and at its master? */
+static int check_master(const struct attach *attach, const struct conf_listener *listener,
+			const struct kern_interface *interface,
+			const struct interface_names *wanted)
+{
+	char where[384], master[CONF_INTERFACE_MAX];
+
+	if (!interface_master(interface->index, master) || !interface_names_hold(wanted, master))
+		return 0;
+	(void)conf_where(attach->conf->file, listener->interfaces_line, "interfaces", where,
+			 sizeof(where));
+	log_error("%s\"%s\" is a part of %s, and both are attached to: leave one out", where,
+		  interface->name, master);
+	return -EEXIST;
+}
+
 static int refuse(const struct conf *conf, const struct conf_listener *listener, const char *name,
 		  int err, unsigned kind)
 {
@@ -28,26 +44,6 @@ static int refuse(const struct conf *conf, const struct conf_listener *listener,
 		log_error("%s\"%s\": %s", where, name,
 			  err == -ENODEV ? "there is no such interface" : strerror(-err));
 	return err;
-}
-
-int attach_check(const struct attach *attach)
-{
-	const struct policy *policy = attach->policy;
-
-	for (size_t i = 0; i < policy->n_listeners; i++) {
-		const struct conf_listener *listener = policy->listeners[i];
-
-		for (size_t k = 0; k < listener->n_interfaces; k++) {
-			const char *name = listener->interfaces[k].name;
-			struct kern_interface interface;
-			unsigned kind = 0;
-			int err = interface_find(name, &interface, &kind);
-
-			if (err)
-				return refuse(attach->conf, listener, name, err, kind);
-		}
-	}
-	return 0;
 }
 
 static int attach_one(struct attach *attach, const struct kern_interface *interface)
@@ -81,6 +77,35 @@ static int wanted_names(const struct attach *attach, struct interface_names *ret
 						  strlen(listener->interfaces[k].name));
 	}
 	return !err && by_route ? interface_names_default(ret) : err;
+}
+
+static int check_listener(const struct attach *attach, const struct conf_listener *listener,
+			  const struct interface_names *wanted)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < listener->n_interfaces; i++) {
+		const char *name = listener->interfaces[i].name;
+		struct kern_interface interface;
+		unsigned kind = 0;
+
+		err = interface_find(name, &interface, &kind);
+		if (err)
+			return refuse(attach->conf, listener, name, err, kind);
+		err = check_master(attach, listener, &interface, wanted);
+	}
+	return err;
+}
+
+int attach_check(const struct attach *attach)
+{
+	_cleanup_(interface_names_free) struct interface_names wanted = { 0 };
+	const struct policy *policy = attach->policy;
+	int err = wanted_names(attach, &wanted);
+
+	for (size_t i = 0; !err && i < policy->n_listeners; i++)
+		err = check_listener(attach, policy->listeners[i], &wanted);
+	return err;
 }
 
 /* Those of an earlier daemon, too. One that has gone, or was made anew, is forgotten. */
@@ -122,18 +147,9 @@ int attach_all(struct attach *attach)
 	return err;
 }
 
-static bool is_gone(const struct attach *attach, const char *name)
-{
-	for (size_t i = 0; i < attach->gone.n; i++) {
-		if (strcmp(attach->gone.names[i].name, name) == 0)
-			return true;
-	}
-	return false;
-}
-
 static void miss(struct attach *attach, const char *name)
 {
-	if (is_gone(attach, name))
+	if (interface_names_hold(&attach->gone, name))
 		return;
 	(void)interface_names_add(&attach->gone, name, strlen(name));
 	log_warn("inline.gone interface=%s reason=\"attached again when it comes back\"", name);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <stdio.h>
@@ -71,23 +72,88 @@ int interface_find(const char *name, struct kern_interface *ret, unsigned *ret_k
 	return 0;
 }
 
+/* An attribute of a list of them, of len bytes; NULL: there is none. */
+static const struct rtattr *find_attr(const struct rtattr *at, int len, unsigned short type)
+{
+	for (; RTA_OK(at, len); at = RTA_NEXT(at, len)) {
+		if ((at->rta_type & NLA_TYPE_MASK) == type)
+			return at;
+	}
+	return NULL;
+}
+
+/* The answer of RTM_GETLINK about one interface, at most size bytes. Returns the
+ * message's attributes with their length, NULL: no answer. */
+static const struct rtattr *ask_link(uint32_t index, struct nlmsghdr *buf, size_t size,
+				     int *ret_len)
+{
+	const struct {
+		struct nlmsghdr head;
+		struct ifinfomsg link;
+	} request = {
+		.head = { .nlmsg_len = sizeof(request),
+			  .nlmsg_type = RTM_GETLINK,
+			  .nlmsg_flags = NLM_F_REQUEST },
+		.link = { .ifi_index = (int)index },
+	};
+	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	ssize_t len;
+
+	/* Answered, or refused by an error message, inside of send(). */
+	if (fd < 0 || send(fd, &request, sizeof(request), 0) < 0)
+		return NULL;
+	len = recv(fd, buf, size, MSG_DONTWAIT);
+	if (len <= 0 || !NLMSG_OK(buf, len) || buf->nlmsg_type != RTM_NEWLINK)
+		return NULL;
+	*ret_len = (int)buf->nlmsg_len - (int)NLMSG_LENGTH(sizeof(struct ifinfomsg));
+	return (const struct rtattr *)((const char *)NLMSG_DATA(buf) +
+				       NLMSG_ALIGN(sizeof(struct ifinfomsg)));
+}
+
+bool interface_master(uint32_t index, char ret_name[CONF_INTERFACE_MAX])
+{
+	struct nlmsghdr buf[32768 / sizeof(struct nlmsghdr)];
+	const struct rtattr *link, *info, *master, *kind = NULL;
+	uint32_t master_index;
+	int len;
+
+	link = ask_link(index, buf, sizeof(buf), &len);
+	master = link ? find_attr(link, len, IFLA_MASTER) : NULL;
+	info = link ? find_attr(link, len, IFLA_LINKINFO) : NULL;
+	if (!master)
+		return false;
+	if (info)
+		kind = find_attr(RTA_DATA(info), (int)RTA_PAYLOAD(info), IFLA_INFO_SLAVE_KIND);
+	if (kind && strcmp(RTA_DATA(kind), "vrf") == 0)
+		return false;
+	memcpy(&master_index, RTA_DATA(master), sizeof(master_index));
+	return if_indextoname(master_index, ret_name) != NULL;
+}
+
+bool interface_names_hold(const struct interface_names *names, const char *name)
+{
+	for (size_t i = 0; i < names->n; i++) {
+		if (strcmp(names->names[i].name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
 int interface_names_add(struct interface_names *names, const char *name, size_t len)
 {
+	char copy[CONF_INTERFACE_MAX] = "";
 	struct conf_interface *more;
 
-	if (len == 0 || len >= CONF_INTERFACE_MAX)
+	if (len == 0 || len >= sizeof(copy))
 		return 0;
-	for (size_t i = 0; i < names->n; i++) {
-		if (strlen(names->names[i].name) == len &&
-		    memcmp(names->names[i].name, name, len) == 0)
-			return 0;
-	}
+	memcpy(copy, name, len);
+	if (interface_names_hold(names, copy))
+		return 0;
 	more = reallocarray(names->names, names->n + 1, sizeof(*more));
 	if (!more)
 		return -ENOMEM;
 	names->names = more;
-	more[names->n] = (struct conf_interface){ 0 };
-	memcpy(more[names->n++].name, name, len);
+	memcpy(more[names->n++].name, copy, sizeof(copy));
 	return 0;
 }
 
@@ -163,5 +229,13 @@ int interface_names_default(struct interface_names *names)
 
 	if (r == 0 && ipv6)
 		r = interface_names_ipv6(names, ipv6);
+	for (size_t i = 0; r == 0 && i < names->n;) {
+		char master[CONF_INTERFACE_MAX];
+
+		if (interface_master(if_nametoindex(names->names[i].name), master))
+			names->names[i] = names->names[--names->n];
+		else
+			i++;
+	}
 	return r < 0 ? r : interface_names_add(names, "lo", 2);
 }

@@ -3,7 +3,9 @@
 #ifndef INLINE_INTERFACES_H
 #define INLINE_INTERFACES_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "conf/conf.h"
 #include "kern/inline.h"
@@ -12,12 +14,17 @@
  * read (*ret_kind: its ARPHRD number). */
 int interface_find(const char *name, struct kern_interface *ret, unsigned *ret_kind);
 
+/* The bridge or bond whose part an interface is: its packets are its master's, too, and
+ * must not be changed twice. False: it is none's, or only a VRF's. */
+bool interface_master(uint32_t index, char ret_name[CONF_INTERFACE_MAX]);
+
 /* A growing list of names, each once. Zero-initialised: empty. */
 struct interface_names {
 	struct conf_interface *names;
 	size_t n;
 };
 
+bool interface_names_hold(const struct interface_names *names, const char *name);
 int interface_names_add(struct interface_names *names, const char *name, size_t len);
 void interface_names_free(struct interface_names *names);
 
@@ -25,7 +32,7 @@ void interface_names_free(struct interface_names *names);
 int interface_names_ipv4(struct interface_names *names, const char *text);
 int interface_names_ipv6(struct interface_names *names, const char *text);
 
-/* Those with a route, and lo. 0 or -errno. */
+/* Those with a route that are nobody's part, and lo. 0 or -errno. */
 int interface_names_default(struct interface_names *names);
 
 #endif

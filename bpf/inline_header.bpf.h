@@ -276,6 +276,9 @@ static __noinline int header_segment(struct __sk_buff *skb, struct packet *p, st
 		if (flow->options & UP_FLOW_OPTIONAL &&
 		    piece.buffer->parser.out.reason == UP_REASON_NO_HEADER)
 			return header_absent(skb, p, &piece);
+		/* What it looks like, for the log. */
+		__builtin_memcpy(flow->client.ip, piece.buffer->bytes, sizeof(flow->client.ip));
+		flow->client.port = piece.have;
 		return header_refuse(skb, p, flow, piece.buffer->parser.out.reason);
 	default:
 		FLOW_STAT(failed);

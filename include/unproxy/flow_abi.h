@@ -99,7 +99,8 @@ struct up_flow {
 	__u8 version;  /* of the header; 0: none */
 	__u8 command;
 	__u8 end;              /* enum up_flow_end */
-	struct up_addr client; /* from the header; UP_FAMILY_NONE: the balancer itself */
+	struct up_addr client; /* from the header; UP_FAMILY_NONE: the balancer itself, and of
+				  a refused header ip is its first bytes, port their number */
 	__u16 reason;          /* enum up_reason of a refusal */
 	__u16 pad;
 	struct bpf_timer timer; /* the header's time, then the linger; zero to user space */

@@ -327,6 +327,15 @@ def test_usage_of_detach(host):
         assert done.returncode == 2 and words[0] in done.stderr
 
 
+def test_the_hint_says_what_came_instead(bench, start, host):
+    Recorder(host, inline.PORT, HOST4)
+    daemon = start()
+    assert not echo(bench.net.client, HOST4, inline.PORT, header=b"GET / HTTP/1.0\r\n\r\n")
+    record, = daemon.records(1)
+    assert (record["event"], record["reason"], record["client_ip"]) == ("refused", "no_header", "10.77.0.1")
+    assert record["hint"].startswith("no PROXY header but plain HTTP")
+
+
 # ---- beside the relay ----
 
 def test_both_engines_in_one_daemon(bench, start, host):

@@ -56,12 +56,23 @@ static enum record_event kind_of(const struct up_flow_event *event, const struct
 	}
 }
 
+static const char *hint_of(const struct up_flow_event *event)
+{
+	size_t len = event->client.port;
+
+	if (event->client.family)
+		return up_reason_hint(event->reason);
+	if (len > sizeof(event->client.ip))
+		len = sizeof(event->client.ip);
+	return reason_hint_for(event->reason, event->client.ip, len);
+}
+
 static void name_reason(const struct up_flow_event *event, struct record *record)
 {
 	if (event->kind == UP_EVENT_REFUSED) {
 		record->reason = up_reason_name(event->reason);
 		if (record->event == RECORD_REFUSED)
-			record->hint = up_reason_hint(event->reason);
+			record->hint = hint_of(event);
 	} else if (event->kind == UP_EVENT_END) {
 		record->reason = event->end < ARRAY_SIZE(end_names) ? end_names[event->end]
 								    : end_names[UP_END_NONE];

@@ -174,6 +174,29 @@ static void every_refusal(void **state)
 	}
 }
 
+/* The first bytes of what was refused come in the client's place. */
+static void what_it_looked_like(void **state)
+{
+	struct up_flow_event refused = event(UP_EVENT_REFUSED);
+	struct record record;
+
+	refused.opened_ns = 0;
+	refused.reason = UP_REASON_NO_HEADER;
+	refused.client = (struct up_addr){ 0 };
+	memcpy(refused.client.ip, "GET / HTTP/1.1\r\n", 16);
+	refused.client.port = 78;
+	record = record_of_event(&refused, &plain);
+	assert_non_null(strstr(record.hint, "plain HTTP"));
+	assert_addr(&record.client, "10.0.0.1:4242");
+	refused.client.port = 3; /* behind them is what another left */
+	assert_string_equal(record_of_event(&refused, &plain).hint,
+			    up_reason_hint(UP_REASON_NO_HEADER));
+	refused.client.port = 78;
+	refused.reason = UP_REASON_TLV_TAIL;
+	assert_string_equal(record_of_event(&refused, &plain).hint,
+			    up_reason_hint(UP_REASON_TLV_TAIL));
+}
+
 static void health_checks(void **state)
 {
 	struct up_flow_event end = event(UP_EVENT_END);
@@ -223,10 +246,15 @@ static void tlvs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_end),       cmocka_unit_test(what_the_open_told),
-		cmocka_unit_test(every_end),     cmocka_unit_test(the_start),
-		cmocka_unit_test(every_refusal), cmocka_unit_test(without_header_and_listener),
-		cmocka_unit_test(health_checks), cmocka_unit_test(tlvs),
+		cmocka_unit_test(the_end),
+		cmocka_unit_test(what_the_open_told),
+		cmocka_unit_test(every_end),
+		cmocka_unit_test(the_start),
+		cmocka_unit_test(every_refusal),
+		cmocka_unit_test(without_header_and_listener),
+		cmocka_unit_test(what_it_looked_like),
+		cmocka_unit_test(health_checks),
+		cmocka_unit_test(tlvs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,10 +3,13 @@
 #ifndef TESTS_BPF_INLINE_CAUGHT_H
 #define TESTS_BPF_INLINE_CAUGHT_H
 
+#define CAUGHT_UNNECESSARY 1 /* CHECKSUM_UNNECESSARY */
+#define CAUGHT_PARTIAL 3     /* CHECKSUM_PARTIAL */
+
 struct caught {
 	unsigned int len; /* 0: nothing */
-	int state;        /* enum checksum_state */
-	unsigned int gso_size;
+	int ip_summed;    /* include/linux/skbuff.h */
+	int csum_start;   /* of CHECKSUM_PARTIAL, from the packet's first byte */
 	unsigned char bytes[66000];
 };
 

@@ -24,10 +24,6 @@
 #define MTU 65000
 #define GSO_SIZE 1000
 
-/* enum checksum_state of bpf/inline_csum.bpf.h */
-#define CAUGHT_PARTIAL 0
-#define CAUGHT_UNNECESSARY 1
-
 /* The sender's side, and the host's; by two for TAP and TUN. */
 struct device {
 	int fd;
@@ -44,13 +40,20 @@ static int write_file(const char *path, const char *text)
 	return fd >= 0 && write(fd, text, strlen(text)) > 0 ? 0 : -errno;
 }
 
-static int bring_up(const char *name)
+static int bring_up(const char *name, bool ethernet)
 {
 	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ifreq request = { .ifr_mtu = MTU };
+	const char address[] = { 2, 0, 0, 0, 0, MAC_HOST };
 
 	(void)snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
 	if (fd < 0 || ioctl(fd, SIOCSIFMTU, &request) < 0)
+		return -errno;
+	/* What is not addressed to the device is none of ours. */
+	if (ethernet && ioctl(fd, SIOCGIFHWADDR, &request) < 0)
+		return -errno;
+	memcpy(request.ifr_hwaddr.sa_data, address, sizeof(address));
+	if (ethernet && ioctl(fd, SIOCSIFHWADDR, &request) < 0)
 		return -errno;
 	request.ifr_flags = IFF_UP;
 	return ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? -errno : 0;
@@ -81,7 +84,7 @@ static int device_make(struct device *ret, const char *name, short kind)
 	    ioctl(ret->fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) < 0)
 		return -errno;
 	ret->ifindex = (int)if_nametoindex(name);
-	return bring_up(name);
+	return bring_up(name, kind == IFF_TAP);
 }
 
 /* in: engine, then the catcher; out: from the far device to the near one, past the engine. */
@@ -101,7 +104,7 @@ static int pair_make(struct device *pair, const char *near, const char *far, sho
 		err = attach(pair[0].ifindex, BPF_TC_EGRESS,
 			     l3 ? lab.skel->progs.up_out_l3 : lab.skel->progs.up_out_eth, 1);
 	if (!err)
-		err = attach(pair[0].ifindex, BPF_TC_INGRESS, lab.skel->progs.catch, 2);
+		err = attach(pair[0].ifindex, BPF_TC_INGRESS, lab.skel->progs.take_passed, 2);
 	if (!err)
 		err = attach(pair[1].ifindex, BPF_TC_INGRESS, lab.skel->progs.cross, 1);
 	return err;
@@ -112,7 +115,7 @@ static int lo_make(void)
 	struct sockaddr_ll address = { .sll_family = AF_PACKET,
 				       .sll_protocol = htons(ETH_P_ALL),
 				       .sll_ifindex = 1 };
-	int err = bring_up("lo");
+	int err = bring_up("lo", true);
 
 	if (!err)
 		err = attach(1, BPF_TC_EGRESS, lab.skel->progs.up_out_eth, 1);
@@ -220,18 +223,16 @@ static bool take(const struct device *device, struct frame *ret)
 	return true;
 }
 
-/* As the stack would judge the packet's checksum (tcp_v4_rcv() and __skb_checksum_complete()),
- * and then made whole, to compare with one that is. A place where the sum begins moves out of
- * the packet with what is cut: then the field must be right. */
-static void judge(const struct frame *in, const struct caught *caught, struct frame *frame)
+/* As the stack judges a packet's checksum (skb_csum_unnecessary()); then made whole, to compare
+ * with one that is. A sum that begins before TCP is none: then the field must be right. */
+static void judge(const struct caught *caught, struct frame *frame)
 {
 	const uint8_t *check = frame->bytes + frame->l4 + 16;
-	bool cut = frame->len > frame->data && frame->len != in->len;
 
-	if (caught->state == CAUGHT_PARTIAL && !cut)
+	if (caught->ip_summed == CAUGHT_PARTIAL && caught->csum_start == (int)frame->l4)
 		assert_int_equal(check[0] << 8 | check[1], pseudo_sum(frame));
-	else if (caught->state != CAUGHT_UNNECESSARY || lab.mode->sums != SUMS_PARTIAL)
-		return; /* must be right */
+	else if (caught->ip_summed != CAUGHT_UNNECESSARY || lab.mode->sums != SUMS_PARTIAL)
+		return;
 	frame_seal(frame);
 }
 
@@ -243,7 +244,6 @@ bool devices_in(const struct frame *in, struct frame *ret)
 	uint32_t zero = 0;
 
 	assert_int_equal(bpf_map_update_elem(map, &zero, &none, BPF_ANY), 0);
-	lab.skel->bss->caught_l3 = lab.mode->l3;
 	put(&pair()[0], in);
 	assert_int_equal(bpf_map_lookup_elem(map, &zero, &caught), 0);
 	if (!caught.len)
@@ -252,7 +252,7 @@ bool devices_in(const struct frame *in, struct frame *ret)
 	ret->len = caught.len;
 	memcpy(ret->bytes, caught.bytes, ret->len);
 	find_tcp(ret);
-	judge(in, &caught, ret);
+	judge(&caught, ret);
 	return true;
 }
 

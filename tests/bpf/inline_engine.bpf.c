@@ -4,8 +4,6 @@
 #include "inline.bpf.c"
 #include "inline_caught.h"
 
-bool caught_l3;
-
 SEC("tc")
 int vouched_in(struct __sk_buff *skb)
 {
@@ -28,25 +26,22 @@ struct {
 	__type(value, struct caught);
 } caught SEC(".maps");
 
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym;
+
 SEC("tc")
-int catch (struct __sk_buff *skb)
+int take_passed(struct __sk_buff *skb)
 {
+	const struct sk_buff *kernel = bpf_cast_to_kern_ctx(skb);
 	__u32 zero = 0, len = skb->len;
 	struct caught *c = bpf_map_lookup_elem(&caught, &zero);
-	struct packet p;
 
 	asm volatile("" : "+r"(len));
 	if (!c || len == 0 || len > sizeof(c->bytes))
 		return DROP;
 	if (bpf_skb_load_bytes(skb, 0, c->bytes, len))
 		return DROP;
-	p.l4 = caught_l3 ? 0 : ETH_HLEN;
-	if (skb->protocol == bpf_htons(ETH_P_IP))
-		p.l4 += (c->bytes[p.l4 & 63] & 15) * 4;
-	else
-		p.l4 += IPV6_LEN;
-	c->state = checksum_state(skb, &p);
-	c->gso_size = skb->gso_size;
+	c->ip_summed = kernel->ip_summed;
+	c->csum_start = kernel->csum_start - (int)(kernel->data - kernel->head);
 	c->len = len;
 	return DROP;
 }

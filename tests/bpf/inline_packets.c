@@ -131,7 +131,8 @@ static void fill_ipv6(struct frame *frame, const struct wire *wire, uint8_t ttl)
 
 static void fill_ethernet(struct frame *frame, const struct wire *wire)
 {
-	uint8_t near = wire->from_host ? 2 : 1, far = wire->from_host ? 1 : 2;
+	uint8_t near = wire->from_host ? MAC_HOST : MAC_SENDER;
+	uint8_t far = wire->from_host ? MAC_SENDER : MAC_HOST;
 
 	memcpy(frame->bytes, (uint8_t[]){ 2, 0, 0, 0, 0, far }, ETH_ALEN);
 	memcpy(frame->bytes + ETH_ALEN, (uint8_t[]){ 2, 0, 0, 0, 0, near }, ETH_ALEN);

@@ -20,6 +20,10 @@
 #define ACK 0x10
 #define URG 0x20
 
+/* Last byte of 02:00:00:00:00:00. */
+#define MAC_SENDER 1
+#define MAC_HOST 2
+
 #define TTL_REMOTE 57 /* of what comes from afar */
 #define TTL_OWN 64
 

@@ -286,7 +286,8 @@ static __noinline int header_segment(struct __sk_buff *skb, struct packet *p, st
 	}
 }
 
-/* The sender gives up. Its RST may say any byte that we have acknowledged. */
+/* The sender gives up. Its RST may say any byte that we have acknowledged. What goes on is a
+ * packet with a checksum of ours, so it must have been right before. */
 static __always_inline int header_reset(struct __sk_buff *skb, struct packet *p,
 					struct up_flow *flow)
 {
@@ -295,6 +296,10 @@ static __always_inline int header_reset(struct __sk_buff *skb, struct packet *p,
 
 	if (p->seq - flow->seq_start > flow->got)
 		return DROP;
+	if (trim_padding(skb, p) || !csum_verified(skb, p, checksum_state(skb, p))) {
+		FLOW_STAT(bad_checksum);
+		return DROP;
+	}
 	(void)flow_refuse(&p->key, flow, flow->got ? UP_REASON_RESET : UP_REASON_EMPTY);
 	return reply_and_pass(skb, p, flow, &none, &inward);
 }

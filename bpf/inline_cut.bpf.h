@@ -49,21 +49,20 @@ static __always_inline long set_ip_len(struct __sk_buff *skb, const struct packe
 		   : bpf_skb_store_bytes(skb, p->net + IPV4_OFF_LEN, &after, sizeof(after), 0);
 }
 
-/* Move the IPv4 options n bytes on: adjust_room() takes bytes away behind the first 20. */
+/* Move what stands between the IP header's fixed part and TCP (IPv4 options, IPv6 extension
+ * headers) n bytes on: adjust_room() takes bytes away behind the fixed part. */
 static __always_inline long move_ip_options(struct __sk_buff *skb, const struct packet *p, __u32 n)
 {
-	__u32 at = p->net + IPV4_MIN, len = p->l4 - at;
-	__u8 options[40];
+	struct header_scratch *scratch = scratch_get();
+	__u32 at = p->net + (p->version == 4 ? IPV4_MIN : IPV6_LEN), len = p->l4 - at;
 
-	if (p->version == 6)
-		return len == IPV6_LEN - IPV4_MIN ? 0 : -1;
 	if (!len)
 		return 0;
 	asm volatile("" : "+r"(len));
-	if (len == 0 || len > sizeof(options))
+	if (!scratch || len == 0 || len > SUM_CHUNK)
 		return -1;
-	return bpf_skb_load_bytes(skb, at, options, len)
-		       ?: bpf_skb_store_bytes(skb, at + n, options, len, 0);
+	return bpf_skb_load_bytes(skb, at, scratch->chunk, len)
+		       ?: bpf_skb_store_bytes(skb, at + n, scratch->chunk, len, 0);
 }
 
 /* What the payload that stays says of itself: the field, and skb->csum if there is one. */

@@ -267,6 +267,10 @@ static __always_inline int in_open(struct __sk_buff *skb, struct packet *p, stru
 	 * connection, and then it must see one that begins where it expects. Afterwards it
 	 * drops by itself what it has, header included, and says so in its own numbers. */
 	if (!flow->acked_up && behind < header_len && !(p->flags & TCP_RST)) {
+		if (trim_padding(skb, p) || !csum_verified(skb, p, checksum_state(skb, p))) {
+			FLOW_STAT(bad_checksum);
+			return DROP;
+		}
 		FLOW_STAT(header_repeats);
 		return pass_behind_header(skb, p, flow);
 	}

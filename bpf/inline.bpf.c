@@ -267,10 +267,8 @@ static __always_inline int in_open(struct __sk_buff *skb, struct packet *p, stru
 	 * connection, and then it must see one that begins where it expects. Afterwards it
 	 * drops by itself what it has, header included, and says so in its own numbers. */
 	if (!flow->acked_up && behind < header_len && !(p->flags & TCP_RST)) {
-		if (trim_padding(skb, p) || !csum_verified(skb, p, checksum_state(skb, p))) {
-			FLOW_STAT(bad_checksum);
+		if (!packet_verified(skb, p))
 			return DROP;
-		}
 		FLOW_STAT(header_repeats);
 		return pass_behind_header(skb, p, flow);
 	}
@@ -426,21 +424,41 @@ static __always_inline long out_open(struct __sk_buff *skb, const struct packet 
 	return err ? err : edit32(skb, p, TCP_OFF_ACK, p->ack, p->ack + header_len);
 }
 
-/* The host repeats its SYN-ACK to a sender that was refused meanwhile: as a RST it says so. */
+/*
+ * The host repeats its SYN-ACK to a sender that was refused by the timer: as a RST, it tells
+ * the sender. Turned round it is one to the host, too, by way of in_refused(): or the next
+ * connection from that port would meet what is left of this one.
+ */
 static __noinline long out_refused(struct __sk_buff *skb, const struct packet *p,
 				   struct up_flow *flow)
 {
 	struct tcp_image image = { 0 };
+	struct tcphdr *tcp = image_head(&image);
 	int state;
+	long err;
 
 	if (!(p->flags & TCP_SYN))
 		return 0;
 	if (!image_load(skb, p, &image))
 		return -1;
 	state = checksum_state(skb, p);
-	image_head(&image)->seq = bpf_htonl(p->seq + 1);
-	image_head(&image)->ack_seq = bpf_htonl(flow->seq_start + flow->got);
-	image_head(&image)->window = 0;
+	tcp->source = bpf_htons(p->key.remote_port);
+	tcp->dest = bpf_htons(p->key.local_port);
+	tcp->window = 0;
+	image.bytes[TCP_OFF_FLAGS] = TCP_RST;
+	err = packet_turn(skb, p);
+	if (!err)
+		err = image_seal(skb, p, &image, state);
+	if (!err)
+		err = bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
+	if (!err)
+		err = packet_turn(skb, p);
+	if (err)
+		return err;
+	tcp->source = bpf_htons(flow->app_port);
+	tcp->dest = bpf_htons(p->key.remote_port);
+	tcp->seq = bpf_htonl(p->seq + 1);
+	tcp->ack_seq = bpf_htonl(flow->seq_start + flow->got);
 	image.bytes[TCP_OFF_FLAGS] = TCP_RST | TCP_ACK;
 	FLOW_STAT(resets_sent);
 	return image_seal(skb, p, &image, state);

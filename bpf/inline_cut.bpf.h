@@ -172,4 +172,13 @@ static __always_inline long trim_padding(struct __sk_buff *skb, const struct pac
 	return skb->len > end ? bpf_skb_change_tail(skb, end, 0) : 0;
 }
 
+/* Before anything is believed of a packet, or a checksum of ours written over its own. */
+static __always_inline bool packet_verified(struct __sk_buff *skb, const struct packet *p)
+{
+	if (!trim_padding(skb, p) && csum_verified(skb, p, checksum_state(skb, p)))
+		return true;
+	FLOW_STAT(bad_checksum);
+	return false;
+}
+
 #endif

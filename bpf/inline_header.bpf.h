@@ -36,21 +36,22 @@ static __noinline int header_refuse(struct __sk_buff *skb, struct packet *p, str
 	return reply_and_pass(skb, p, flow, &reply, &inward);
 }
 
-/* What came after the refusal. */
+/* What came after the refusal. The app's host is told each time: it may have been refused by
+ * the timer, which has no packet to tell it by. */
 static __always_inline int in_refused(struct __sk_buff *skb, struct packet *p, struct up_flow *flow)
 {
 	struct reply reply = { .seq = p->ack,
 			       .ack = p->seq + p->len + !!(p->flags & (TCP_FIN | TCP_SYN)),
 			       .flags = TCP_RST | TCP_ACK };
+	struct reply inward = { .seq = flow->seq_start, .flags = TCP_RST };
 
-	if (p->flags & TCP_RST)
+	if (!packet_verified(skb, p))
 		return DROP;
-	if (flow->reason == UP_REASON_EMPTY) {
-		if (!(p->flags & TCP_FIN))
-			return DROP;
-		reply.flags = TCP_FIN | TCP_ACK;
-	}
-	return reply_only(skb, p, flow, &reply);
+	if (p->flags & TCP_RST)
+		reply.flags = 0;
+	else if (flow->reason == UP_REASON_EMPTY)
+		reply.flags = p->flags & TCP_FIN ? TCP_FIN | TCP_ACK : 0;
+	return reply_and_pass(skb, p, flow, &reply, &inward);
 }
 
 static __always_inline int ack_kept(struct __sk_buff *skb, struct packet *p, struct up_flow *flow)
@@ -249,16 +250,12 @@ static __noinline int header_segment(struct __sk_buff *skb, struct packet *p, st
 	struct header_scratch *scratch = scratch_get();
 	struct piece piece = { .flow = flow };
 
-	if (!scratch)
+	if (!scratch || !packet_verified(skb, p))
 		return DROP;
 	piece.old = flow->seq_start + flow->got - p->seq;
 	if (piece.old > flow->got) { /* a gap before it: says so, for a fast retransmission */
 		FLOW_STAT(out_of_order);
 		return ack_kept(skb, p, flow);
-	}
-	if (trim_padding(skb, p) || !csum_verified(skb, p, checksum_state(skb, p))) {
-		FLOW_STAT(bad_checksum);
-		return DROP;
 	}
 	if (piece.old > p->len || (piece.old == p->len && !(p->flags & TCP_FIN))) {
 		FLOW_STAT(header_repeats);
@@ -296,10 +293,8 @@ static __always_inline int header_reset(struct __sk_buff *skb, struct packet *p,
 
 	if (p->seq - flow->seq_start > flow->got)
 		return DROP;
-	if (trim_padding(skb, p) || !csum_verified(skb, p, checksum_state(skb, p))) {
-		FLOW_STAT(bad_checksum);
+	if (!packet_verified(skb, p))
 		return DROP;
-	}
 	(void)flow_refuse(&p->key, flow, flow->got ? UP_REASON_RESET : UP_REASON_EMPTY);
 	return reply_and_pass(skb, p, flow, &none, &inward);
 }

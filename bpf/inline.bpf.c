@@ -212,15 +212,27 @@ static __always_inline bool syn_replaces(struct __sk_buff *skb, const struct pac
 	}
 }
 
+/* A SYN of the flow's own, or one that its socket has to judge. */
+static __always_inline int syn_again(struct __sk_buff *skb, struct packet *p, struct up_flow *flow)
+{
+	__u32 state = flow_state(flow_word(flow));
+
+	if (state == UP_FLOW_REFUSED)
+		return in_refused(skb, p, flow);
+	/* Late on its way. A half-open connection would answer with a newer timestamp than its
+	 * SYN-ACK's, and then take no packet that echoes it (tcp_check_req(), TSECRREJECTED). */
+	if (state == UP_FLOW_HEADER && flow->marks & UP_FLOW_HEARD && p->seq + 1 == flow->seq_start)
+		return DROP;
+	return syn_pass(skb, p, flow);
+}
+
 static __noinline int in_syn(struct __sk_buff *skb, struct packet *p, struct up_flow *flow)
 {
 	struct up_listen *listen;
 
 	if (flow) {
 		if (!syn_replaces(skb, p, flow))
-			return flow_state(flow_word(flow)) == UP_FLOW_REFUSED
-				       ? in_refused(skb, p, flow)
-				       : syn_pass(skb, p, flow);
+			return syn_again(skb, p, flow);
 		if (flow_state(flow_word(flow)) == UP_FLOW_OPEN)
 			flow_end(&p->key, flow, UP_END_REUSED);
 		flow_forget(&p->key, flow);
@@ -363,7 +375,6 @@ static __always_inline long out_handshake(struct __sk_buff *skb, const struct pa
 	}
 	/* The half-open connection answers something, and knows nothing of what we have
 	 * acknowledged in its name. Our own acknowledgement comes by here, too. */
-	learn_host(skb, p, flow);
 	return edit32(skb, p, TCP_OFF_ACK, p->ack, flow->seq_start + flow->got);
 }
 
@@ -415,7 +426,7 @@ static __always_inline long out_open(struct __sk_buff *skb, const struct packet 
 	long err = 0;
 
 	flow_saw_out(p, flow);
-	if (!flow->acked_up && !(p->flags & (TCP_SYN | TCP_RST)))
+	if (!flow->acked_up && !(p->flags & TCP_RST))
 		learn_host(skb, p, flow);
 	if (!header_len || (p->flags & (TCP_SYN | TCP_ACK)) != TCP_ACK)
 		return 0; /* a SYN-ACK acknowledges the SYN alone */

@@ -313,6 +313,7 @@ static __always_inline int in_header(struct __sk_buff *skb, struct packet *p, st
 		FLOW_STAT(out_of_order);
 		return DROP;
 	}
+	flow_mark(flow, UP_FLOW_HEARD);
 	if (!p->len && !(p->flags & TCP_FIN)) {
 		FLOW_STAT(acks_held);
 		return DROP;

@@ -45,8 +45,8 @@ enum up_flow_mark {
 	UP_FLOW_FIN_DOWN_ACKED = 0x08,
 	UP_FLOW_ENDED = 0x10, /* told in an event; translated until it is swept */
 	UP_FLOW_LOCAL = 0x20, /* the sweep has seen the app's socket in its namespace */
-	UP_FLOW_TIMED =
-		0x40, /* its timer has memory; without, the next packet or the sweep tries */
+	UP_FLOW_TIMED = 0x40, /* its timer has memory; else the next packet, or the sweep, tries */
+	UP_FLOW_HEARD = 0x80, /* the sender knows the SYN-ACK's number */
 };
 
 /* up_flow.options, up_listen.options */

@@ -373,6 +373,9 @@ static __always_inline long out_handshake(struct __sk_buff *skb, const struct pa
 		out_syn_ack(skb, p, flow);
 		return 0;
 	}
+	/* An older connection, in TIME_WAIT: the sender must see what that expects, and reset it. */
+	if (flow_state(flow_word(flow)) == UP_FLOW_SYN)
+		return 0;
 	/* The half-open connection answers something, and knows nothing of what we have
 	 * acknowledged in its name. Our own acknowledgement comes by here, too. */
 	return edit32(skb, p, TCP_OFF_ACK, p->ack, flow->seq_start + flow->got);

@@ -291,6 +291,10 @@ static __always_inline int header_reset(struct __sk_buff *skb, struct packet *p,
 	struct reply none = { 0 };
 	struct reply inward = { .seq = flow->seq_start, .flags = TCP_RST };
 
+	/* The host has not taken this connection: it is an older one of its own that is reset. */
+	if (flow_state(flow_word(flow)) == UP_FLOW_SYN)
+		return edit_port(skb, p, TCP_OFF_DPORT, p->key.local_port, flow->app_port) ? DROP
+											   : PASS;
 	if (p->seq - flow->seq_start > flow->got)
 		return DROP;
 	if (!packet_verified(skb, p))

@@ -184,7 +184,7 @@ static void offers_become_nops(void)
 {
 	const uint8_t cookie[] = { 34, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1 };
 	const uint8_t multipath[] = { 30, 4, 0x81, 0 };
-	const uint8_t experiment[] = { 1, 254, 4, 0xF9, 0x89, 1, 34, 2 };
+	const uint8_t experiment[] = { 1, 254, 4, 0xF9, 0x89, 1, 1, 1 };
 	const struct {
 		const uint8_t *bytes;
 		size_t len;
@@ -206,6 +206,19 @@ static void offers_become_nops(void)
 		in_passes(&first, &expect);
 		lab_begin(lab.mode);
 	}
+}
+
+/* More than any stack offers. */
+static void a_fourth_offer_is_dropped(void)
+{
+	const uint8_t multipath[] = { 30, 4, 0x81, 0 };
+	struct segment first = sends((uint32_t)-1, SYN, NULL, 0);
+
+	for (int i = 0; i < 4; i++)
+		add_options(&first, multipath, sizeof(multipath));
+	in_drops(&first);
+	assert_int_equal(STAT(failed), 1);
+	lab_begin(lab.mode);
 }
 
 static void table_full(void)
@@ -289,6 +302,7 @@ int main(void)
 		LAB_TEST(same_number_while_open),
 		LAB_TEST(data_is_cut_off),
 		LAB_TEST(offers_become_nops),
+		LAB_TEST(a_fourth_offer_is_dropped),
 		LAB_TEST(table_full),
 		LAB_TEST(place_after_full),
 		LAB_TEST(same_port_of_the_app),

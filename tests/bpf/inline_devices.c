@@ -118,7 +118,7 @@ static int lo_make(void)
 	int err = bring_up("lo", true);
 
 	if (!err)
-		err = attach(1, BPF_TC_EGRESS, lab.skel->progs.up_out_eth, 1);
+		err = attach(1, BPF_TC_EGRESS, lab.skel->progs.lo_out, 1);
 	if (err)
 		return err;
 	lo_socket = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, htons(ETH_P_ALL));

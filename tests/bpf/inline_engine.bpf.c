@@ -18,6 +18,15 @@ int vouched_out(struct __sk_buff *skb)
 	return out(skb, ETH_HLEN);
 }
 
+/* At lo, where real sockets talk, too: what they say is not for the engine to hear. */
+bool unheard;
+
+SEC("tc")
+int lo_out(struct __sk_buff *skb)
+{
+	return unheard ? PASS : out(skb, ETH_HLEN);
+}
+
 /* What the engine has passed on, as the stack would get it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -236,17 +236,18 @@ static __noinline bool packet_parse(struct __sk_buff *skb, __u32 l2, struct pack
 	p->role = port_role(bpf_ntohs(way == PACKET_IN ? tcp.dest : tcp.source));
 	if (!(p->role & (way == PACKET_IN ? UP_PORT_WIRE : UP_PORT_APP)))
 		return false;
-	header = tcp.doff * 4;
-	if (header < TCP_MIN || p->l4 + header > end || end > skb->len)
-		return p->fragment; /* a first fragment is shorter than it says: no matter */
-	p->data = p->l4 + header;
-	p->len = end - p->data;
 	p->key.remote_port = bpf_ntohs(way == PACKET_IN ? tcp.source : tcp.dest);
 	p->key.local_port = bpf_ntohs(way == PACKET_IN ? tcp.dest : tcp.source);
+	p->flags = ((__u8 *)&tcp)[TCP_OFF_FLAGS];
+	header = tcp.doff * 4;
+	/* A first fragment may end in the middle of the header: it is told to be one, no more. */
+	if (header < TCP_MIN || p->l4 + header > end || end > skb->len)
+		return way == PACKET_IN && p->fragment;
+	p->data = p->l4 + header;
+	p->len = end - p->data;
 	p->seq = bpf_ntohl(tcp.seq);
 	p->ack = bpf_ntohl(tcp.ack_seq);
 	p->window = bpf_ntohs(tcp.window);
-	p->flags = ((__u8 *)&tcp)[TCP_OFF_FLAGS];
 	return true;
 }
 

@@ -96,13 +96,21 @@ bool lab_out(const struct frame *in, struct frame *ret);
 /* The oldest packet that was sent to the sender and not asked for yet. */
 bool lab_reply(struct frame *ret);
 
-/* The next event, into lab.event; waits until there is one when `wait` is set. */
+/* The next event, into lab.event; waits until there is one when `wait` is set, and sweeps
+ * meanwhile: the kernel may have had no memory for the flow's timer. */
 bool lab_event(bool wait);
+
+/* Run up_sweep on the flow. Returns what it returned. */
+int lab_sweep(void);
+
+/* Let the header's time be over. */
+void lab_expire(void);
 
 uint64_t lab_stat(size_t offset);
 #define STAT(field) lab_stat(offsetof(struct up_flow_stats, field))
 
 /* The flow; false: there is none. */
 bool lab_flow(struct up_flow *ret);
+struct up_flow_key lab_key(uint16_t local_port);
 
 #endif

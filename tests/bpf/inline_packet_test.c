@@ -231,20 +231,6 @@ static void close_hard(int fds[2])
 	}
 }
 
-static int sweep(void)
-{
-	uint8_t bytes[64] = { 0 };
-	struct up_flow_key key = { .remote_port = lab.wire.remote_port, .local_port = WIRE_PORT };
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = bytes, .data_size_in = sizeof(bytes));
-
-	memcpy(key.remote_ip, lab.wire.remote, 16);
-	memcpy(key.local_ip, lab.wire.local, 16);
-	memcpy(bytes + ETH_HLEN, &key, sizeof(key));
-	assert_int_equal(bpf_prog_test_run_opts(bpf_program__fd(lab.skel->progs.up_sweep), &opts),
-			 0);
-	return (int)opts.retval;
-}
-
 static void on_loopback(void)
 {
 	memcpy(lab.wire.remote + 12, (uint8_t[]){ 127, 0, 0, 1 }, 4);
@@ -260,23 +246,23 @@ static void swept(void)
 	if (lab.mode->version == 6 || lab.mode->device)
 		return;
 	on_loopback();
-	assert_int_equal(sweep(), 0); /* no such flow */
+	assert_int_equal(lab_sweep(), 0); /* no such flow */
 	handshake();
-	assert_int_equal(sweep(), 0); /* not open */
+	assert_int_equal(lab_sweep(), 0); /* not open */
 	lab_begin(lab.mode);
 	on_loopback();
 	connection(fds);
 	while (lab_reply(&out)) {
 	}
 	opened(HEADER_ODD, "0123456789");
-	assert_int_equal(sweep(), 0);
+	assert_int_equal(lab_sweep(), 0);
 	assert_false(lab_event(false));
 	lab.skel->bss->unheard = true;
 	close_hard(fds);
 	lab.skel->bss->unheard = false;
-	assert_int_equal(sweep(), 1);
+	assert_int_equal(lab_sweep(), 1);
 	ended_by(UP_END_GONE, 10, 0);
-	assert_int_equal(sweep(), 0);
+	assert_int_equal(lab_sweep(), 0);
 	assert_int_equal(STAT(collected), 1);
 }
 
@@ -284,7 +270,7 @@ static void swept(void)
 static void not_swept_if_never_seen(void)
 {
 	opened(HEADER_ODD, "0123456789");
-	assert_int_equal(sweep(), 0);
+	assert_int_equal(lab_sweep(), 0);
 	assert_int_equal(flow_is(), UP_FLOW_OPEN);
 }
 

@@ -243,12 +243,11 @@ static void table_full(void)
 /* A place that becomes free serves who was turned away before. */
 static void place_after_full(void)
 {
-	struct up_flow_key key = { .remote_port = 41000, .local_port = WIRE_PORT };
 	struct segment first = syn();
+	struct up_flow_key key;
 
 	table_full();
-	memcpy(key.remote_ip, lab.wire.remote, 16);
-	memcpy(key.local_ip, lab.wire.local, 16);
+	key = lab_key(WIRE_PORT);
 	assert_int_equal(bpf_map_delete_elem(bpf_map__fd(lab.skel->maps.flows), &key), 0);
 	key.local_port = lab.mode->moved ? APP_PORT : WIRE_PORT;
 	(void)bpf_map_delete_elem(bpf_map__fd(lab.skel->maps.aliases), &key);

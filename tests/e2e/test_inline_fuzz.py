@@ -9,7 +9,8 @@ import pytest
 
 from conftest import BARE
 from harness import daemon as d
-from harness import fuzz, leaks
+from harness import fuzz
+from harness import inline as i
 
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 COUNTS = {"tun": 10000, "tap": 1000, "vnet": 500, "gso": 1500, "napi": 500}
@@ -40,7 +41,7 @@ def test_calm_packets_on_the_app_s_own_port(inline):
     seen = fuzz.run(inline.net.host, "tun", seed=SEED + 1, count=1000, calm=1, **options)
     assert seen["lost"] == seen["damaged"] == seen["strays"] == 0, seen
     if not BARE:
-        assert leaks.counter("failed") == 0
+        assert i.counter("failed") == 0
 
 
 def test_headers_up_to_the_limit(inline):

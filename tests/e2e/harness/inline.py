@@ -104,3 +104,8 @@ def flows():
     """[(state, ended)] of the flow table."""
     values = [row.get("formatted", row)["value"] for row in dump("flows")]
     return [(STATES[v["state"]], bool(v["marks"] & ENDED)) for v in values]
+
+
+def counter(name):
+    """A member of struct up_flow_stats, summed over the CPUs."""
+    return sum(cpu["value"][name] for row in dump("flow_stats") for cpu in row.get("formatted", row)["values"])

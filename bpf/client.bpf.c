@@ -2,20 +2,25 @@
 /*
  * The address hook: accept(), getpeername() and SO_PEERNAME of an unmodified server return
  * the client that the PROXY header named. Attached to a cgroup; sees every TCP connection in
- * it and leaves all alone that are not the daemon's.
+ * it and leaves all alone that are not ours. Each engine loads what it needs of this.
  *
- * The way of an address: the daemon says in `intents` who its next connect() is for; inside
- * that connect(), with the local port chosen and the SYN not yet sent, it goes to `handshakes`;
- * when the server's side is established it goes to that very socket. That happens under the
- * socket's lock, before accept() can return it (tcp_child_process()), so no server sees a
- * connection first and its client later; and what a server's socket has been told it keeps,
- * even if the daemon's end is reset before the server calls accept().
+ * The way of an address, engine relay: the daemon says in `intents` whom a socket is for, by
+ * the socket's own cookie, so whoever connects it, and whenever, it cannot be another's;
+ * inside connect(), with the local port chosen and the SYN not yet sent, it goes to
+ * `handshakes`; when the server's side is established it goes to that very socket. Engine
+ * inline: the server's side takes it out of the flow.
+ *
+ * "Established" happens under the socket's lock, before accept() can return the socket
+ * (tcp_child_process()), so no server sees a connection first and its client later; and what
+ * a server's socket has been told it keeps, even if the other end is reset before the server
+ * calls accept().
  */
 #include "vmlinux.h"
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 #include "client_maps.bpf.h"
+#include "flow_maps.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -88,31 +93,31 @@ static __always_inline void name_from_server(const struct bpf_sock_ops *ops, str
 	ret->from_port = bpf_ntohl(ops->remote_port);
 }
 
-/* What this thread has said of its connect(), once; NULL: nothing, or not ours. */
-static __always_inline struct up_intent *take_intent(void)
+/* Whom this socket is for; false: nobody has said so. */
+static __always_inline bool take_intent(__u64 cookie, struct up_addr *ret)
 {
-	__u32 tid = bpf_get_current_task_btf()->pid;
-	__u32 *slot = bpf_map_lookup_elem(&threads, &tid);
-	struct up_intent *intent;
+	for (__u32 i = 0; i < UP_INTENT_PROBES; i++) {
+		__u32 at = (cookie + i) % UP_INTENTS;
+		struct up_intent *intent = bpf_map_lookup_elem(&intents, &at);
 
-	if (!slot)
-		return NULL;
-	intent = bpf_map_lookup_elem(&intents, slot);
-	if (!intent || !intent->armed)
-		return NULL;
-	intent->armed = 0;
-	return intent;
+		if (!intent || intent->cookie != cookie)
+			continue;
+		*ret = intent->client;
+		intent->cookie = 0;
+		return true;
+	}
+	return false;
 }
 
-/* In connect(), in the caller's own context: see tcp_connect(). */
+/* In connect(): see tcp_connect(). */
 static __always_inline void on_connect(struct bpf_sock_ops *ops)
 {
-	struct up_intent *intent = take_intent();
 	struct bpf_sock *sk = ops->sk; /* read once: the verifier wants it checked */
 	struct up_tuple tuple = {};
+	struct up_addr client;
 	struct tcp_sock *tp;
 
-	if (!intent || !sk)
+	if (!sk || !take_intent(bpf_get_socket_cookie(ops), &client))
 		return;
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp)
@@ -120,7 +125,7 @@ static __always_inline void on_connect(struct bpf_sock_ops *ops)
 	STAT_INC(announced);
 	name_from_daemon(ops, &tuple);
 	tuple.isn = tp->write_seq; /* snd_nxt is set later: tcp_connect_init() */
-	if (bpf_map_update_elem(&handshakes, &tuple, &intent->client, BPF_ANY)) {
+	if (bpf_map_update_elem(&handshakes, &tuple, &client, BPF_ANY)) {
 		STAT_INC(full);
 		return;
 	}
@@ -133,14 +138,33 @@ static __always_inline void on_connect(struct bpf_sock_ops *ops)
  * step of the handshake, and connection, data and FIN wait for a repetition. */
 static __always_inline void on_state(struct bpf_sock_ops *ops)
 {
+	struct bpf_sock *sk = ops->sk;
 	struct up_tuple tuple = {};
+	struct tcp_sock *tp;
 
-	if (ops->args[1] != BPF_TCP_CLOSE)
+	if (ops->args[1] != BPF_TCP_CLOSE || !sk)
+		return;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
 		return;
 	name_from_daemon(ops, &tuple);
-	tuple.isn = ops->snd_una - (__u32)ops->bytes_acked; /* the SYN counts as a byte */
+	/* All that was acknowledged, the SYN counting as a byte. Without a SYN (no route: see
+	 * tcp_connect()) there is no snd_una yet. */
+	tuple.isn = tp->snd_una ? tp->snd_una - (__u32)tp->bytes_acked : tp->write_seq;
 	if (bpf_map_delete_elem(&handshakes, &tuple) == 0)
 		STAT_INC(collected);
+}
+
+/* The server's socket is established: tell it. */
+static __always_inline void tell(struct bpf_sock_ops *ops, struct bpf_sock *sk,
+				 struct up_addr *client)
+{
+	if (ops->family == AF_INET && client->family != UP_FAMILY_IPV4)
+		STAT_INC(ipv6_on_ipv4);
+	else if (bpf_sk_storage_get(&clients, sk, client, BPF_SK_STORAGE_GET_F_CREATE))
+		STAT_INC(shown);
+	else
+		STAT_INC(no_memory);
 }
 
 static __always_inline void on_established(struct bpf_sock_ops *ops)
@@ -156,12 +180,7 @@ static __always_inline void on_established(struct bpf_sock_ops *ops)
 		return;
 	client = *found;
 	bpf_map_delete_elem(&handshakes, &tuple);
-	if (ops->family == AF_INET && client.family != UP_FAMILY_IPV4)
-		STAT_INC(ipv6_on_ipv4);
-	else if (bpf_sk_storage_get(&clients, sk, &client, BPF_SK_STORAGE_GET_F_CREATE))
-		STAT_INC(shown);
-	else
-		STAT_INC(no_memory);
+	tell(ops, sk, &client);
 }
 
 /* The reply is left as it is: it may be another program's. */
@@ -182,6 +201,48 @@ int up_sockops(struct bpf_sock_ops *ops)
 	return GO_ON;
 }
 
+/* The flow of a server's socket, by the port that its client knows. The first sequence number
+ * tells it from a connection with the same addresses in another network namespace: the app's
+ * numbers begin where the header's did. */
+static __always_inline struct up_flow *flow_of(const struct up_flow_key *key, __u32 first)
+{
+	struct up_flow *flow = bpf_map_lookup_elem(&flows, key);
+
+	return flow && flow->seq_start == first ? flow : NULL;
+}
+
+SEC("sockops")
+int up_sockops_flow(struct bpf_sock_ops *ops)
+{
+	struct up_flow_key key = {};
+	struct up_addr client;
+	struct up_flow *flow;
+	struct bpf_sock *sk;
+	__u32 *wire_port;
+
+	if (ops->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+		return GO_ON;
+	put_remote(ops, key.remote_ip);
+	put_local(ops, key.local_ip);
+	key.remote_port = bpf_ntohl(ops->remote_port);
+	key.local_port = ops->local_port;
+	flow = flow_of(&key, ops->rcv_nxt);
+	if (!flow) {
+		wire_port = bpf_map_lookup_elem(&aliases, &key);
+		if (!wire_port)
+			return GO_ON;
+		key.local_port = *wire_port;
+		flow = flow_of(&key, ops->rcv_nxt);
+	}
+	sk = ops->sk;
+	if (!flow || !sk || flow->state != UP_FLOW_OPEN)
+		return GO_ON;
+	client = flow->client;
+	if (client.family != UP_FAMILY_NONE)
+		tell(ops, sk, &client);
+	return GO_ON;
+}
+
 static __always_inline const struct up_addr *client_of(struct bpf_sock_addr *ctx)
 {
 	struct bpf_sock *sk = ctx->sk;
@@ -195,7 +256,8 @@ int up_peername4(struct bpf_sock_addr *ctx)
 	const struct up_addr *client = client_of(ctx);
 	__u32 ip;
 
-	if (!client)
+	/* IPV6_ADDRFORM makes an AF_INET socket of an AF_INET6 one. */
+	if (!client || client->family != UP_FAMILY_IPV4)
 		return GO_ON;
 	__builtin_memcpy(&ip, client->ip + 12, sizeof(ip));
 	ctx->user_ip4 = ip;
@@ -218,15 +280,4 @@ int up_peername6(struct bpf_sock_addr *ctx)
 	ctx->user_ip6[3] = words[3];
 	ctx->user_port = bpf_htons(client->port);
 	return GO_ON;
-}
-
-/* Run by a worker's thread, by BPF_PROG_RUN, so that the program knows it by the number the
- * kernel has for it: gettid() in a pid namespace gives another one. */
-SEC("syscall")
-int up_register(__u32 *slot)
-{
-	__u32 tid = bpf_get_current_task_btf()->pid;
-	__u32 value = *slot;
-
-	return bpf_map_update_elem(&threads, &tid, &value, BPF_ANY) ? 1 : 0;
 }

@@ -1,25 +1,18 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The address hook's maps. Sizes are set before loading where a comment says so.
+ * The address hook's maps. Sizes are set before loading where a comment says so. Which ones
+ * an engine needs, and which outlive the daemon, is in user/kern/hook.c.
  */
 #ifndef CLIENT_MAPS_BPF_H
 #define CLIENT_MAPS_BPF_H
 
 #include "unproxy/abi.h"
 
-/* thread -> its slot in `intents`. Size: set by the daemon. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} threads SEC(".maps");
-
-/* Shared with the daemon by mmap. Size: set by the daemon. */
+/* Shared with the daemon by mmap. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
+	__uint(max_entries, UP_INTENTS);
 	__type(key, __u32);
 	__type(value, struct up_intent);
 } intents SEC(".maps");

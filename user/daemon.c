@@ -24,6 +24,10 @@
 
 #define SHOW_BACKENDS_US 1000000
 
+/* Connections to servers that the address hook knows at a time. One to a server elsewhere
+ * keeps its entry of 128 bytes to its end. */
+#define HOOK_CONNECTIONS 262144U
+
 struct daemon {
 	const struct conf *conf;
 	struct loop *loop; /* of the main thread: signals and the clock */
@@ -100,6 +104,36 @@ static void open_kern(struct daemon *daemon)
 	kern_close(relay->kern);
 	relay->kern = NULL;
 	log_warn("kernel_path.off reason=\"%s\" bulk=splice", why);
+}
+
+static bool wants_hook(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->n_backends; i++) {
+		if (conf->backends[i].client_address == CONF_CLIENT_HOOK)
+			return true;
+	}
+	return false;
+}
+
+/* Have servers told of their clients, or say in one line why not and go on without. */
+static void open_hook(struct daemon *daemon)
+{
+	struct relay *relay = &daemon->relay;
+	struct kern_hook_params params = { .engine = KERN_HOOK_RELAY,
+					   .connections = relay->max_connections };
+	char why[384] = "";
+
+	if (!relay->n_workers || !wants_hook(daemon->conf))
+		return;
+	if (params.connections > HOOK_CONNECTIONS)
+		params.connections = HOOK_CONNECTIONS;
+	if (kern_hook_open(&params, &relay->hook, why, sizeof(why))) {
+		log_warn("hook.off engine=relay reason=\"%s\" client_address=none", why);
+		return;
+	}
+	log_info("hook.on engine=relay cgroup=%s reach=%s maps=%s", kern_hook_cgroup(relay->hook),
+		 kern_hook_whole_host(relay->hook) ? "host" : "container",
+		 kern_hook_pin_path(relay->hook));
 }
 
 static int open_log(struct daemon *daemon)
@@ -310,6 +344,7 @@ static int start(struct daemon *daemon)
 	if (err)
 		return err;
 	open_kern(daemon);
+	open_hook(daemon);
 	err = open_workers(daemon);
 	while (!err && daemon->n_started < daemon->relay.n_workers) {
 		err = worker_start(daemon->workers[daemon->n_started]);
@@ -364,6 +399,7 @@ static void stop(struct daemon *daemon)
 	for (unsigned i = 0; daemon->workers && i < relay->n_workers; i++)
 		worker_free(daemon->workers[i]);
 	free(daemon->workers);
+	kern_hook_close(relay->hook);
 	kern_close(relay->kern);
 	client_log_stop(relay->log);
 	for (size_t i = 0; relay->pools && i < daemon->conf->n_backends; i++)

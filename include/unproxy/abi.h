@@ -154,14 +154,19 @@ struct up_stats {
  * The address hook: what an unmodified server is told of its client.
  */
 
-/* Who the next connect() of a worker's thread is for: written by the daemon before the call,
- * taken by the program inside it. In an mmap-able array, one cache line each. */
+/* Whom a socket of the daemon will connect for: written by the daemon before connect(), taken
+ * by the program inside it. In an mmap-able array; the socket's place is found by its cookie,
+ * or within UP_INTENT_PROBES behind it. */
 struct up_intent {
+	__u64 cookie;          /* of the socket; 0: free, UP_INTENT_BUSY: being written */
 	struct up_addr client; /* what the server is to see as its peer */
-	__u32 armed;           /* set by the daemon, cleared by the program */
-	__u32 pad[10];
+	__u32 pad;
 };
-_Static_assert(sizeof(struct up_intent) == 64, "up_intent is mmap ABI");
+_Static_assert(sizeof(struct up_intent) == 32, "up_intent is mmap ABI");
+
+#define UP_INTENTS 1024U /* a power of two; as many connect() calls at a time are few */
+#define UP_INTENT_PROBES 4U
+#define UP_INTENT_BUSY (~0ULL)
 
 /* A connection to a server, named alike at both its ends. The SYN's sequence number tells it
  * from one with the same addresses in another network namespace, and so needs no cookie of
@@ -178,9 +183,9 @@ _Static_assert(sizeof(struct up_tuple) == 40, "up_tuple is a map key without hol
 /* What the hook did, per CPU. */
 struct up_hook_stats {
 	__u64 announced;    /* connections to servers, with a client to be shown */
-	__u64 shown;        /* ... whose server's socket knows it */
+	__u64 shown;        /* server's sockets that know their client */
 	__u64 full;         /* not shown: no room in `handshakes` */
-	__u64 no_memory;    /* not shown: none for the server's socket */
+	__u64 no_memory;    /* not shown: none for a socket's client */
 	__u64 ipv6_on_ipv4; /* not shown: the server's socket cannot hold such an address */
 	__u64 collected;    /* failed, or the server is not on this host */
 };

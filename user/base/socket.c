@@ -69,20 +69,30 @@ int socket_listen(const struct up_addr *addr, int backlog)
 	return take_fd(&fd);
 }
 
-int socket_connect(const struct up_addr *addr, bool data_follows)
+int socket_for(const struct up_addr *addr)
 {
-	_cleanup_close_ int fd = -1;
 	struct sockaddr_storage sa;
 	socklen_t len;
 
-	fd = open_for(addr, &sa, &len);
-	if (fd < 0)
-		return fd;
+	return open_for(addr, &sa, &len);
+}
+
+int socket_start(int fd, const struct up_addr *addr, bool data_follows)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = addr_to_sockaddr(addr, &sa);
+
 	if (data_follows)
 		(void)socket_set_int(fd, IPPROTO_TCP, TCP_QUICKACK, 0);
-	if (connect(fd, (struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS)
-		return -errno;
-	return take_fd(&fd);
+	return connect(fd, (struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS ? -errno : 0;
+}
+
+int socket_connect(const struct up_addr *addr, bool data_follows)
+{
+	_cleanup_close_ int fd = socket_for(addr);
+	int err = fd < 0 ? fd : socket_start(fd, addr, data_follows);
+
+	return err ? err : take_fd(&fd);
 }
 
 void socket_reset(int fd)

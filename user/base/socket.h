@@ -19,9 +19,14 @@ int socket_set_keepalive(int fd, uint32_t seconds);
  * Returns the descriptor or -errno. */
 int socket_listen(const struct up_addr *addr, int backlog);
 
-/* A non-blocking TCP socket on which connect() to addr was called. data_follows: the
- * handshake's last ACK may wait for it, one packet less. Returns the descriptor or -errno;
- * EINPROGRESS is not an error. */
+/* A non-blocking TCP socket of the address' family. Returns the descriptor or -errno. */
+int socket_for(const struct up_addr *addr);
+
+/* connect(). data_follows: the handshake's last ACK may wait for it, one packet less. Returns
+ * 0 or -errno; EINPROGRESS is not an error. */
+int socket_start(int fd, const struct up_addr *addr, bool data_follows);
+
+/* Both in one. Returns the descriptor or -errno. */
 int socket_connect(const struct up_addr *addr, bool data_follows);
 
 /* Close so that the peer gets a RST: loud where the stream is not whole. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cmd/cmd.h"
+#include "kern/hook.h"
 #include "kern/inline.h"
 
 static const char usage[] =
@@ -54,6 +55,8 @@ int cmd_detach(int argc, char **argv)
 		return usage_error("one word too many: ", argv[optind]);
 
 	err = kern_inline_detach(NULL, force, &done, why, sizeof(why));
+	if (!err)
+		err = kern_hook_remove(NULL);
 	if (err) {
 		(void)fprintf(stderr, "unproxy detach: %s\n", *why ? why : strerror(-err));
 		return EXIT_FAILURE;

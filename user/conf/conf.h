@@ -18,7 +18,12 @@ enum conf_untrusted { CONF_UNTRUSTED_RESET, CONF_UNTRUSTED_PASS };
 enum conf_header { CONF_HEADER_REQUIRE, CONF_HEADER_OPTIONAL };
 enum conf_kernel_path { CONF_KERNEL_AUTO, CONF_KERNEL_ALWAYS, CONF_KERNEL_OFF };
 enum conf_balance { CONF_BALANCE_ROUNDROBIN, CONF_BALANCE_LEASTCONN };
-enum conf_client_address { CONF_CLIENT_NONE, CONF_CLIENT_PROXY_V1, CONF_CLIENT_PROXY_V2 };
+enum conf_client_address {
+	CONF_CLIENT_HOOK,
+	CONF_CLIENT_NONE,
+	CONF_CLIENT_PROXY_V1,
+	CONF_CLIENT_PROXY_V2,
+};
 enum conf_log_format { CONF_LOG_JSON, CONF_LOG_TEXT };
 
 struct conf_server {

@@ -60,10 +60,10 @@ static const struct key_word balances[] = {
 };
 
 static const struct key_word client_addresses[] = {
+	{ "hook", CONF_CLIENT_HOOK, false },
 	{ "none", CONF_CLIENT_NONE, false },
 	{ "proxy-v1", CONF_CLIENT_PROXY_V1, false },
 	{ "proxy-v2", CONF_CLIENT_PROXY_V2, false },
-	{ "hook", 0, true },
 	{ "transparent", 0, true },
 	{ 0 },
 };
@@ -195,9 +195,11 @@ const struct key keys[] = {
 	  .help = "Which server is next: in turn, or the one with "
 		  "the fewest connections; both by weight." },
 	{ B(client_address), .name = "client_address", .type = KEY_WORD, .words = client_addresses,
-	  .default_text = "none",
-	  .help = "How a server is told of its client: by a PROXY header of version 1 or 2 in "
-		  "front, or not (the client log has it in any case)." },
+	  .default_text = "hook",
+	  .help = "How a server is told of its client: `hook`, it sees it as the peer of its "
+		  "connection, in `accept()` and `getpeername()`, if it runs on this host; by a "
+		  "PROXY header of version 1 or 2 in front; or not (the client log has it in any "
+		  "case)." },
 	{ B(connect_timeout_ms), .name = "connect_timeout", .type = KEY_MILLISECONDS, .min = 10,
 	  .max = 10 * MINUTE, .default_text = "5s",
 	  .help = "How long a server may take to accept a connection." },

@@ -12,6 +12,7 @@
 #include "inline/attach.h"
 #include "inline/events.h"
 #include "inline/policy.h"
+#include "kern/hook.h"
 #include "kern/inline.h"
 #include "obs/log.h"
 
@@ -27,6 +28,7 @@ struct inline_engine {
 	const struct conf *conf;
 	struct loop *loop;
 	struct kern_inline *kern;
+	struct kern_hook *hook; /* NULL: apps are not told of their clients */
 	struct policy policy;
 	struct attach attach;
 	struct events events;
@@ -209,6 +211,25 @@ static int open_kern(struct inline_engine *engine)
 	return err;
 }
 
+/* Have apps told of their clients, or say in one line why not and go on without. */
+static void open_hook(struct inline_engine *engine)
+{
+	const struct kern_hook_params params = {
+		.engine = KERN_HOOK_INLINE,
+		.flows_fd = kern_inline_flows_fd(engine->kern),
+		.aliases_fd = kern_inline_aliases_fd(engine->kern),
+	};
+	char why[384] = "";
+
+	if (kern_hook_open(&params, &engine->hook, why, sizeof(why)))
+		log_warn("hook.off engine=inline reason=\"%s\" client_address=none", why);
+	else
+		log_info("hook.on engine=inline cgroup=%s reach=%s maps=%s",
+			 kern_hook_cgroup(engine->hook),
+			 kern_hook_whole_host(engine->hook) ? "host" : "container",
+			 kern_hook_pin_path(engine->hook));
+}
+
 static void say_on(const struct inline_engine *engine)
 {
 	char names[512];
@@ -243,6 +264,7 @@ static int bring_up(struct inline_engine *engine)
 		return err;
 	take_clock(engine);
 	take_over(engine);
+	open_hook(engine); /* before the first connection */
 	engine->attach.kern = engine->kern;
 	err = attach_all(&engine->attach);
 	return err ? err : watch(engine);
@@ -251,6 +273,9 @@ static int bring_up(struct inline_engine *engine)
 static void free_engine(struct inline_engine *engine, bool detach)
 {
 	kern_inline_close(engine->kern, detach);
+	kern_hook_close(engine->hook);
+	if (detach)
+		(void)kern_hook_remove(NULL);
 	events_free(&engine->events);
 	attach_free(&engine->attach);
 	policy_free(&engine->policy);

@@ -249,6 +249,16 @@ void kern_inline_close(struct kern_inline *kern, bool detach)
 	free(kern);
 }
 
+int kern_inline_flows_fd(const struct kern_inline *kern)
+{
+	return bpf_map__fd(kern->skel->maps.flows);
+}
+
+int kern_inline_aliases_fd(const struct kern_inline *kern)
+{
+	return bpf_map__fd(kern->skel->maps.aliases);
+}
+
 bool kern_inline_adopted(const struct kern_inline *kern)
 {
 	return kern->adopted;

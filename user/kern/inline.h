@@ -36,6 +36,10 @@ int kern_inline_open(const struct kern_inline_params *params, struct kern_inline
  * attached. NULL is allowed. */
 void kern_inline_close(struct kern_inline *kern, bool detach);
 
+/* The maps that the address hook reads: see kern_hook_params. Theirs, not the caller's. */
+int kern_inline_flows_fd(const struct kern_inline *kern);
+int kern_inline_aliases_fd(const struct kern_inline *kern);
+
 bool kern_inline_adopted(const struct kern_inline *kern);
 const char *kern_inline_pin_path(const struct kern_inline *kern);
 

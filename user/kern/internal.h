@@ -5,6 +5,7 @@
 
 #include "kern/kern.h"
 
+struct bpf_map;
 struct relay_bpf;
 
 /* The free slots of one worker: a ring of indexes, so that a slot rests for as long as
@@ -48,5 +49,8 @@ void kern_pin_empty(int dir_fd);
 int kern_pin_claim(struct kern *kern, const char *root);
 int kern_pin_maps(struct kern *kern);
 void kern_pin_release(struct kern *kern);
+
+/* show.c: the one value of a per-CPU array of 64-bit counters, summed. 0 or -errno. */
+int kern_sum(const struct bpf_map *map, void *ret, size_t size);
 
 #endif

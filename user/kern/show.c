@@ -2,10 +2,12 @@
 /* Events out of the rings; what people see into the maps; counters. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "base/cleanup.h"
 #include "kern/internal.h"
 #include "kern/kern.h"
 #include "relay.skel.h"
@@ -83,30 +85,28 @@ void kern_show_backend(struct kern *kern, uint32_t number, const struct up_backe
 				  BPF_ANY);
 }
 
-int kern_stats(const struct kern *kern, struct up_stats *ret)
+int kern_sum(const struct bpf_map *map, void *ret, size_t size)
 {
-	enum { FIELDS = sizeof(struct up_stats) / sizeof(__u64) };
 	int cpus = libbpf_num_possible_cpus();
-	struct up_stats *per_cpu;
+	size_t fields = size / sizeof(uint64_t);
+	_cleanup_free_ uint64_t *per_cpu = NULL;
+	uint64_t *sum = ret;
 	uint32_t zero = 0;
-	uint64_t *sum = (uint64_t *)ret;
 
 	if (cpus < 0)
 		return cpus;
-	per_cpu = calloc((size_t)cpus, sizeof(*per_cpu));
+	per_cpu = calloc((size_t)cpus, size);
 	if (!per_cpu)
 		return -ENOMEM;
-	if (bpf_map_lookup_elem(bpf_map__fd(kern->skel->maps.stats), &zero, per_cpu) < 0) {
-		free(per_cpu);
+	if (bpf_map_lookup_elem(bpf_map__fd(map), &zero, per_cpu) < 0)
 		return -errno;
-	}
-	*ret = (struct up_stats){ 0 };
-	for (int cpu = 0; cpu < cpus; cpu++) {
-		const uint64_t *one = (const uint64_t *)&per_cpu[cpu];
-
-		for (int i = 0; i < FIELDS; i++)
-			sum[i] += one[i];
-	}
-	free(per_cpu);
+	memset(ret, 0, size);
+	for (size_t i = 0; i < (size_t)cpus * fields; i++)
+		sum[i % fields] += per_cpu[i];
 	return 0;
+}
+
+int kern_stats(const struct kern *kern, struct up_stats *ret)
+{
+	return kern_sum(kern->skel->maps.stats, ret, sizeof(*ret));
 }

@@ -36,7 +36,8 @@ static int write_header(struct session *session)
 	uint8_t *bytes = session->worker->buffer;
 	int len;
 
-	if (conf->client_address == CONF_CLIENT_NONE)
+	if (conf->client_address != CONF_CLIENT_PROXY_V1 &&
+	    conf->client_address != CONF_CLIENT_PROXY_V2)
 		return 0;
 	/* LOCAL, UNKNOWN: passed on as such. A plain client is its own source. */
 	if (!session->version)
@@ -144,11 +145,31 @@ static enum attempt send_early(struct session *session)
 	return CONNECTED;
 }
 
+/* A socket on its way to the server; client_address = hook: with the client's name on it. */
+static int open_back(struct session *session)
+{
+	const struct up_addr *addr = pool_addr(session->listener->pool, session->server);
+	struct kern_hook *hook = session->worker->relay->hook;
+	_cleanup_close_ int fd = socket_for(addr);
+	struct up_intent *intent = NULL;
+	uint64_t cookie = 0;
+	int err;
+
+	if (fd < 0)
+		return fd;
+	if (hook && session->listener->conf->backend->client_address == CONF_CLIENT_HOOK) {
+		cookie = socket_cookie(fd);
+		intent = kern_hook_announce(hook, cookie, &session->client);
+	}
+	err = socket_start(fd, addr, session->flows[UP].chunk != NULL);
+	kern_hook_hush(intent, cookie);
+	return err ? err : take_fd(&fd);
+}
+
 static enum attempt attempt(struct session *session)
 {
 	struct leg *back = &session->legs[BACK];
-	int fd = socket_connect(pool_addr(session->listener->pool, session->server),
-				session->flows[UP].chunk != NULL);
+	int fd = open_back(session);
 
 	back->flags = 0;
 	if (fd < 0) {

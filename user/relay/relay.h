@@ -14,6 +14,7 @@
 #include "backend/pool.h"
 #include "client/log.h"
 #include "conf/conf.h"
+#include "kern/hook.h"
 #include "kern/kern.h"
 #include "loop/loop.h"
 
@@ -47,6 +48,7 @@ struct relay_counters {
 struct relay {
 	const struct conf *conf;
 	struct kern *kern;      /* NULL: no kernel path on this host */
+	struct kern_hook *hook; /* NULL: servers are not told of their clients */
 	struct client_log *log; /* NULL: no client log */
 	struct pool **pools;    /* one per conf->backends, same order */
 	struct limits *limits;  /* connections per source and listener */

@@ -102,12 +102,9 @@ static void bad_keys(void **state)
 		{ "[unproxy]\nmetrics = :1\n",
 		  ":2: metrics: the metrics endpoint is not in this version: leave the line out" },
 		{ LISTENER "engine = proxy\n", ":5: engine: \"proxy\": expected relay or inline" },
-		{ "[backend a]\nclient_address = hook\n",
-		  ":2: client_address: hook is not in this version: use none, proxy-v1 or "
-		  "proxy-v2" },
 		{ "[backend a]\nclient_address = transparent\n",
-		  ":2: client_address: transparent is not in this version: use none, proxy-v1 or "
-		  "proxy-v2" },
+		  ":2: client_address: transparent is not in this version: use hook, none, "
+		  "proxy-v1 or proxy-v2" },
 		{ "[backend a]\nbalance = source\n",
 		  ":2: balance: source is not in this version: use roundrobin or leastconn" },
 	};

@@ -60,7 +60,7 @@ static void smallest_and_its_defaults(void **state)
 	assert_string_equal(backend->name, "127.0.0.1:3000");
 	assert_true(backend->literal);
 	assert_int_equal(backend->balance, CONF_BALANCE_ROUNDROBIN);
-	assert_int_equal(backend->client_address, CONF_CLIENT_NONE);
+	assert_int_equal(backend->client_address, CONF_CLIENT_HOOK);
 	assert_int_equal(backend->connect_timeout_ms, 5000);
 	assert_int_equal(backend->retry_ms, 1000);
 	assert_int_equal(backend->retry_max_ms, 30000);

@@ -533,7 +533,7 @@ def test_map_dump_reads_like_documentation(bench, through):
     ("setpriv", "--bounding-set=-bpf,-sys_admin,-net_admin,-perfmon", "--inh-caps=-all"),
 ], ids=["nobody", "no-bpf-caps"])
 def test_without_privilege(bench, wrap, tmp_path):
-    """No BPF: splice, and one line that says so."""
+    """No BPF: splice, no address hook, and one line each that says so."""
     os.chmod(tmp_path, 0o777)
     parents = tmp_path.parent
     while str(parents) != "/tmp":
@@ -549,8 +549,10 @@ def test_without_privilege(bench, wrap, tmp_path):
     assert daemon.records(1, event="end")[0]["path_down"] == "splice"
     said = [line for line in daemon.lines if "kernel_path.off" in line]
     assert len(said) == 1 and "splice" in said[0], daemon.log()
-    noise = [line for line in daemon.lines if "libbpf" in line.lower()]
-    assert noise in ([], said), noise
+    said += [line for line in daemon.lines if "hook.off" in line]
+    assert len(said) == 2 and "client_address=none" in said[1], daemon.log()
+    noise = [line for line in daemon.lines if "libbpf" in line.lower() and line not in said]
+    assert not noise, noise
 
 
 def run(*flags, text=None, tmp_path=None, command="run"):

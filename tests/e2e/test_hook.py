@@ -9,9 +9,9 @@ import pytest
 
 from conftest import STAND_IN
 from harness import daemon as d
-from harness import headers, leaks, tools
-from harness.apps import ask
-from harness.netns import CLIENT4, HOST4
+from harness import headers, inline, leaks, tools
+from harness.apps import ask, read_all
+from harness.netns import CLIENT4, HOST4, HOST6
 from harness.wait import until
 
 pytestmark = pytest.mark.skipif(bool(STAND_IN), reason="SKIP: a stand-in has no address hook")
@@ -102,10 +102,10 @@ def hook(bench, *servers, **keys):
     return daemon
 
 
-def seen(bench, request, family=4, port=8080, header=None):
+def seen(bench, request, family=4, port=8080, header=None, address=HOST4, ns=None):
     """What the app says of a connection for the client of that family."""
     header = header or headers.v2(*CLIENT[family], server="203.0.113.9" if family == 4 else "2001:db8::1")
-    return ask(bench.net.client, HOST4, port, header + request, finish=False)[0].decode(errors="replace")
+    return ask(ns or bench.net.client, address, port, header + request, finish=False)[0].decode(errors="replace")
 
 
 def counter(name):
@@ -244,3 +244,84 @@ def test_refused(bench, apps, tmp_path):
     off = daemon.events("hook.off")
     assert len(off) == 1 and off[0]["client_address"] == "none" and off[0]["reason"], daemon.log()
     assert seen(bench, request).startswith("127.0.0.1 ")
+
+
+# ---- engine = inline ----
+
+def inline_daemon(bench):
+    """Listeners on the apps' own two ports, and one on another that is translated."""
+    text = inline.listener("dual", DUAL) + inline.listener("ipv4", IPV4) + inline.listener("moved", "80 -> 3000")
+    daemon = bench.daemon(text, cls=inline.InlineDaemon)
+    assert daemon.events("hook.on") and not daemon.events("hook.off"), daemon.log()
+    return daemon
+
+
+@pytest.mark.parametrize("wire", ["veth", "lo"])
+@pytest.mark.parametrize("app", ["nginx", "python", "node", "ws"])
+def test_inline_apps_see_their_clients(bench, apps, app, wire):
+    request = apps.start(app)
+    inline_daemon(bench)
+    ns = bench.net.host if wire == "lo" else bench.net.client
+    for port in (DUAL, 80):
+        for address in (HOST4, HOST6):
+            assert "::ffff:198.51.100.7 40000" in seen(bench, request, 4, port, address=address, ns=ns)
+            assert "2001:db8::7 40001" in seen(bench, request, 6, port, address=address, ns=ns)
+    alone = seen(bench, request, 4, IPV4, ns=ns)
+    assert "198.51.100.7 40000" in alone and "::ffff:" not in alone
+    balancer = HOST4 if wire == "lo" else CLIENT4
+    assert f"{balancer} " in seen(bench, request, 6, IPV4, ns=ns) and counter("ipv6_on_ipv4") == 1
+    assert counter("shown") == 9
+
+
+def test_inline_no_client_named(bench, apps):
+    request = apps.start("python")
+    inline_daemon(bench)
+    for header in (headers.LOCAL, b"PROXY UNKNOWN\r\n"):
+        assert seen(bench, request, port=IPV4, header=header).startswith(CLIENT4 + " ")
+
+
+@pytest.mark.parametrize("port", [IPV4, 80], ids=["own-port", "moved"])
+def test_inline_twenty_thousand_connections(bench, apps, port):
+    apps.start("python")
+    inline_daemon(bench)
+    each = 5000 if port == IPV4 else 1000
+    argv = [[*PYTHON, "check", HOST4, port, n * each, each] for n in range(4)]
+    checkers = [bench.net.client.popen(a, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                for a in argv]
+    assert [c.communicate(timeout=120)[0] for c in checkers] == ["ok\n"] * 4, bench.daemons[0].log()
+    assert counter("shown") == 4 * each
+
+
+def test_inline_outlives_the_daemon(bench, apps):
+    """Killed: old and new connections are told; the next daemon takes the hook over; detached: nothing is left."""
+    request = apps.start("python")
+    daemon = inline_daemon(bench)
+    before = links()
+    assert sorted(before) == ["getpeername4", "getpeername6", "sockops"]
+    half = bench.net.client.connect(HOST4, IPV4)
+    half.sendall(headers.v1() + b"wh")
+    daemon.kill()
+    assert links() == before
+    half.sendall(b"o\n")
+    assert read_all(half)[0] == b"198.51.100.7 40000 198.51.100.7 40000\n"
+    assert seen(bench, request, port=IPV4).startswith("198.51.100.7 40000 ")
+    again = inline_daemon(bench)
+    assert links() == before
+    assert seen(bench, request, port=IPV4).startswith("198.51.100.7 40000 ")
+    again.end()
+    assert links() == before
+    assert again.detach().returncode == 0
+    assert not links() and seen(bench, request, port=IPV4, header=b" ").startswith(CLIENT4 + " ")
+
+
+def test_both_engines_in_one_daemon(bench, apps):
+    """The relay's hook goes with the daemon, the inline engine's stays."""
+    request = apps.start("python")
+    text = inline.listener("inline", IPV4) + d.listener("relay", path="copy") + d.backend(server="127.0.0.1:3000")
+    daemon = bench.daemon(text, cls=inline.InlineDaemon)
+    assert len(daemon.events("hook.on")) == 2, daemon.log()
+    assert seen(bench, request, port=IPV4).startswith("198.51.100.7 40000 ")
+    assert seen(bench, request).startswith("::ffff:198.51.100.7 40000 ")
+    daemon.end()
+    assert not os.path.exists(f"{leaks.PINS}/hook") and len(links()) == 3
+    assert seen(bench, request, port=IPV4).startswith("198.51.100.7 40000 ")

@@ -9,6 +9,7 @@ from . import leaks, tools
 from .wait import until
 
 PINS = os.path.join(leaks.PINS, "inline")
+HOOK_PINS = os.path.join(leaks.PINS, "hook-inline")
 PORT = 8080
 HANDLE = "0x7570"
 WAYS = ("ingress", "egress")
@@ -89,7 +90,8 @@ def ours(ns, device):
 
 
 def assert_nothing_left(ns):
-    assert not os.path.exists(PINS), f"pins left: {os.listdir(PINS)}"
+    for pins in (PINS, HOOK_PINS):
+        assert not os.path.exists(pins), f"pins left: {os.listdir(pins)}"
     for device in devices(ns):
         assert not ours(ns, device), f"filters left on {device}"
         assert not has_clsact(ns, device), f"clsact left on {device}"

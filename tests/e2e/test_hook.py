@@ -246,6 +246,40 @@ def test_refused(bench, apps, tmp_path):
     assert seen(bench, request).startswith("127.0.0.1 ")
 
 
+IN_CONTAINER = """
+mkdir {cgroup} && echo $$ > {cgroup}/cgroup.procs || exit 9
+exec unshare --cgroup --mount sh -c 'umount --lazy --recursive /sys/fs/cgroup; exec "$@"' sh "$@"
+"""
+
+
+@pytest.fixture
+def cgroup(name):
+    with open("/proc/self/mountinfo") as f:
+        mounts = [line.split()[4] for line in f if " - cgroup2 " in line]
+    if not mounts:
+        pytest.skip("SKIP: no cgroup2 file system is mounted")
+    yield f"{mounts[0]}/{name}"
+    until(lambda: not os.path.isdir(f"{mounts[0]}/{name}") or rmdir(f"{mounts[0]}/{name}"), "the cgroup is empty")
+
+
+def rmdir(path):
+    try:
+        os.rmdir(path)
+        return True
+    except OSError:
+        return False
+
+
+def test_in_a_container(cgroup, bench, apps):
+    """A cgroup namespace: the daemon says how far it reaches; an app outside is not told, and nothing breaks."""
+    request = apps.start("python")
+    wrap = ("sh", "-c", IN_CONTAINER.format(cgroup=cgroup), "sh")
+    daemon = bench.daemon(d.listener(path="copy") + d.backend(server="127.0.0.1:3001"), wrap=wrap)
+    assert daemon.wait_for("hook.on")["reach"] == "container"
+    assert seen(bench, request).startswith("127.0.0.1 ")
+    assert counter("announced") == counter("collected") == 1
+
+
 # ---- engine = inline ----
 
 def inline_daemon(bench):

@@ -2,12 +2,15 @@
 /* The relay's address hook beside, after and in place of others. */
 #include "hooks.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
 
 #include "base/socket.h"
+#include "kern/cgroup.h"
 
 #define CLIENT4 "192.0.2.7:4711"
 
@@ -146,6 +149,36 @@ static void refused_leaves_nothing(void **state)
 	assert_string_equal(why, "cgroup /proc: No such file or directory");
 }
 
+/* No cgroup2 in the list of mounts, or something else in its place: a mount of our own. */
+static void cgroup_is_found(void **state)
+{
+	static const char *const lists[] = {
+		"25 1 8:1 / / rw - ext4 /dev/sda1 rw\n",
+		"30 25 0:26 / /proc rw,relatime shared:4 - cgroup2 cgroup2 rw\n",
+		"30 25 0:26 / /no/such/place rw - cgroup2 cgroup2 rw\n",
+	};
+	struct cgroup_root found;
+	char why[256];
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		char path[] = "/tmp/mountinfo-XXXXXX";
+		_cleanup_close_ int fd = mkstemp(path);
+
+		assert_return_code(fd, errno);
+		assert_int_equal(write(fd, lists[i], strlen(lists[i])), strlen(lists[i]));
+		assert_int_equal(cgroup_root_open(path, &found, why, sizeof(why)), 0);
+		assert_string_equal(found.path, "-");
+		assert_int_equal(faccessat(found.fd, "cgroup.procs", F_OK, 0), 0);
+		cleanup_close(&found.fd);
+		assert_return_code(unlink(path), errno);
+	}
+	assert_int_equal(cgroup_root_open(NULL, &found, why, sizeof(why)), 0);
+	cleanup_close(&found.fd);
+	assert_int_equal(cgroup_open(hook_cgroup_path, &found, why, sizeof(why)), 0);
+	assert_false(found.whole_host);
+	cleanup_close(&found.fd);
+}
+
 static void closed_is_gone(void **state)
 {
 	static const unsigned types[] = { BPF_CGROUP_SOCK_OPS, BPF_CGROUP_INET4_GETPEERNAME,
@@ -174,6 +207,7 @@ int main(void)
 		hook_test(leftovers_are_swept),
 		hook_test(foreign_programs_stay),
 		hook_test(refused_leaves_nothing),
+		hook_test(cgroup_is_found),
 		hook_test(closed_is_gone),
 	};
 

@@ -219,10 +219,8 @@ static __always_inline int syn_again(struct __sk_buff *skb, struct packet *p, st
 
 	if (state == UP_FLOW_REFUSED)
 		return in_refused(skb, p, flow);
-	/* Late on its way. A half-open connection would answer with a newer timestamp than its
-	 * SYN-ACK's, and then take no packet that echoes it (tcp_check_req(), TSECRREJECTED). */
-	if (state == UP_FLOW_HEADER && flow->marks & UP_FLOW_HEARD && p->seq + 1 == flow->seq_start)
-		return DROP;
+	if (state == UP_FLOW_HEADER && p->seq + 1 != flow->seq_start)
+		flow_mark(flow, UP_FLOW_CHALLENGED);
 	return syn_pass(skb, p, flow);
 }
 
@@ -284,6 +282,8 @@ static __always_inline int in_open(struct __sk_buff *skb, struct packet *p, stru
 		FLOW_STAT(header_repeats);
 		return pass_behind_header(skb, p, flow);
 	}
+	if (p->flags & (TCP_FIN | TCP_RST) && !packet_verified(skb, p))
+		return DROP; /* as the host would: no end is believed of a damaged packet */
 	flow_saw_in(p, flow, p->seq - header_len, p->len);
 	if ((header_len && edit32(skb, p, TCP_OFF_SEQ, p->seq, p->seq - header_len)) ||
 	    edit_port(skb, p, TCP_OFF_DPORT, p->key.local_port, flow->app_port)) {
@@ -376,9 +376,10 @@ static __always_inline long out_handshake(struct __sk_buff *skb, const struct pa
 	/* An older connection, in TIME_WAIT: the sender must see what that expects, and reset it. */
 	if (flow_state(flow_word(flow)) == UP_FLOW_SYN)
 		return 0;
-	/* The half-open connection answers something, and knows nothing of what we have
-	 * acknowledged in its name. Our own acknowledgement comes by here, too. */
-	return edit32(skb, p, TCP_OFF_ACK, p->ack, flow->seq_start + flow->got);
+	/* To a SYN that is late on its way, a half-open connection answers with a newer timestamp
+	 * than its SYN-ACK's, and then takes no packet that echoes it (tcp_check_req(),
+	 * TSECRREJECTED): nobody needs that answer, but who has begun anew. */
+	return skb->tc_index == OWN_PACKET || flow->marks & UP_FLOW_CHALLENGED ? 0 : -1;
 }
 
 /* Shift the edges of SACK and D-SACK blocks. Linux aligns them; at an odd place a sum would
@@ -429,7 +430,7 @@ static __always_inline long out_open(struct __sk_buff *skb, const struct packet 
 	long err = 0;
 
 	flow_saw_out(p, flow);
-	if (!flow->acked_up && !(p->flags & TCP_RST))
+	if (!flow->acked_up && !(p->flags & TCP_RST) && skb->tc_index != OWN_PACKET)
 		learn_host(skb, p, flow);
 	if (!header_len || (p->flags & (TCP_SYN | TCP_ACK)) != TCP_ACK)
 		return 0; /* a SYN-ACK acknowledges the SYN alone */

@@ -179,7 +179,12 @@ static __always_inline void header_late(const struct up_flow_key *key, struct up
 {
 	__u32 word = flow_word(flow);
 
-	if (!(flow->options & UP_FLOW_OPTIONAL) || flow->got || flow_state(word) == UP_FLOW_SYN) {
+	if (!(flow->marks & UP_FLOW_HEARD)) { /* nobody there: nobody to be told later on */
+		(void)flow_refuse(key, flow, UP_REASON_TIMEOUT);
+		flow_forget(key, flow);
+		return;
+	}
+	if (!(flow->options & UP_FLOW_OPTIONAL) || flow->got) {
 		(void)flow_refuse(key, flow, UP_REASON_TIMEOUT);
 		return;
 	}
@@ -296,7 +301,7 @@ static __always_inline void flow_saw_in(const struct packet *p, struct up_flow *
 	flow_touch(flow);
 	if (p->flags & TCP_ACK)
 		acked_advance(&flow->acked_down, flow->down_start, p->ack);
-	if (p->flags & TCP_FIN && !(flow->marks & UP_FLOW_FIN_UP)) {
+	if (p->flags & TCP_FIN && !(flow->marks & UP_FLOW_FIN_UP_ACKED)) {
 		flow->fin_up = seq + len + 1;
 		if (!flow->end)
 			flow->end = UP_END_CLIENT_FIN;
@@ -314,7 +319,7 @@ static __always_inline void flow_saw_out(const struct packet *p, struct up_flow 
 	flow_touch(flow);
 	if (p->flags & TCP_ACK)
 		acked_advance(&flow->acked_up, flow->seq_start, p->ack);
-	if (p->flags & TCP_FIN && !(flow->marks & UP_FLOW_FIN_DOWN)) {
+	if (p->flags & TCP_FIN && !(flow->marks & UP_FLOW_FIN_DOWN_ACKED)) {
 		flow->fin_down = p->seq + p->len + 1;
 		if (!flow->end)
 			flow->end = UP_END_SERVER_FIN;

@@ -17,6 +17,9 @@
 #define IPV6_OFF_SADDR 8
 #define REPLY_TTL 64
 
+/* skb->tc_index of a packet of ours on its way out: what it says is not the host's word. */
+#define OWN_PACKET 0x7570
+
 /* Take the payload off; the flags stay. Afterwards p->len is 0. */
 __noinline long drop_payload(struct __sk_buff *skb, struct packet *p)
 {
@@ -139,6 +142,7 @@ static __noinline long packet_reply(struct __sk_buff *skb, const struct packet *
 {
 	struct tcp_image image = { 0 };
 	int state = checksum_state(skb, p);
+	__u32 tc_index;
 	long err;
 
 	if (!image_load(skb, p, &image))
@@ -149,7 +153,13 @@ static __noinline long packet_reply(struct __sk_buff *skb, const struct packet *
 		err = set_ttl(skb, p);
 	if (!err)
 		err = image_seal(skb, p, &image, state);
-	return err ? err : bpf_clone_redirect(skb, skb->ifindex, 0);
+	if (err)
+		return err;
+	tc_index = skb->tc_index;
+	skb->tc_index = OWN_PACKET;
+	err = bpf_clone_redirect(skb, skb->ifindex, 0);
+	skb->tc_index = tc_index;
+	return err;
 }
 
 /* Answer the sender; the packet at hand goes no further. */

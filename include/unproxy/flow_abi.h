@@ -47,6 +47,7 @@ enum up_flow_mark {
 	UP_FLOW_LOCAL = 0x20, /* the sweep has seen the app's socket in its namespace */
 	UP_FLOW_TIMED = 0x40, /* its timer has memory; else the next packet, or the sweep, tries */
 	UP_FLOW_HEARD = 0x80, /* the sender knows the SYN-ACK's number */
+	UP_FLOW_CHALLENGED = 0x100, /* half-open, and a SYN with another number has come */
 };
 
 /* up_flow.options, up_listen.options */

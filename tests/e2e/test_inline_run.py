@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the inline engine puts on a host: attached, taken over after a kill, taken away, and others' left alone."""
+import copy
 import os
 import signal
 import subprocess
+import threading
 
 import pytest
 
@@ -140,6 +142,38 @@ def test_taken_over_after_a_kill(bench, start, host):
     s.close()
 
 
+@pytest.mark.parametrize("how", ["end", "kill"])
+def test_nothing_breaks_while_daemons_change(bench, start, host, how):
+    """Connections come, work and go all the time; daemons are stopped or killed, and started."""
+    Recorder(host, inline.PORT, HOST4)
+    text, done, stop = os.urandom(200000), [], threading.Event()
+
+    def keep_asking():
+        client = copy.copy(bench.net.client)  # a thread changes its own namespace
+        while not stop.is_set():
+            done.append(echo(client, HOST4, inline.PORT, text))
+
+    daemon = start()
+    threads = [threading.Thread(target=keep_asking) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(3):
+        before = len(done)
+        until(lambda: len(done) > before + 5, "connections with a daemon")
+        getattr(daemon, how)()
+        before = len(done)
+        until(lambda: len(done) > before + 5, "connections without a daemon")
+        daemon.start()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert all(done), f"{done.count(False)} of {len(done)} connections broke"
+    if how == "end":  # a kill takes the lines with it that were read and not yet written
+        records = daemon.records(len(done), event="end")
+        assert len(records) == len(done), "each is told once"
+        assert all(r["bytes_up"] == r["bytes_down"] == len(text) for r in records)
+
+
 def test_two_daemons_are_one_too_many(start, host):
     start()
     other = subprocess.run(host.argv([tools.UNPROXY, "run", "--engine", "inline", "--listen", ":81", "--trust", "any", "--client-log", "off"]),
@@ -196,6 +230,25 @@ def test_a_listener_that_is_gone_keeps_its_connections(bench, start, host):
     until(lambda: bytes(recorder.seen[0]) == b"before after", "the old connection goes on")
     assert echo(bench.net.client, HOST4, 8081)
     assert echo(bench.net.client, HOST4, inline.PORT, header=b""), "the old port is nobody's: nothing is cut"
+    s.close()
+
+
+def roles(port):
+    row, = inline.dump("ports")
+    return row["formatted"]["value"]["role"][port]
+
+
+def test_roles_of_ports_go_when_nobody_needs_them(bench, start, host):
+    recorder = Recorder(host, 3000, HOST4)
+    start(listener("moved", port=f"{inline.PORT} -> 3000"), listener("same", port=8081)).end()
+    assert [roles(p) for p in (inline.PORT, 3000, 8081)] == [1, 6, 3]
+    s = bench.net.client.connect(HOST4, inline.PORT)
+    s.sendall(headers.v1() + b"before")
+    until(lambda: recorder.seen and bytes(recorder.seen[0]) == b"before", "the app has the first word")
+    start(listener("other", port=8082))
+    assert [roles(p) for p in (inline.PORT, 3000, 8081, 8082)] == [1, 6, 0, 3], "one listener's connection lives"
+    s.sendall(b" after")
+    until(lambda: bytes(recorder.seen[0]) == b"before after", "the old connection goes on, its port translated")
     s.close()
 
 

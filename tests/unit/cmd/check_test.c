@@ -82,6 +82,21 @@ static void a_good_one(void **state)
 		     "client log: off\n");
 }
 
+static void inline_flags(void **state)
+{
+	assert_int_equal(check("--engine=inline", "--listen=10.0.0.1:80,[::1]:80", "--trust=any",
+			       "--interfaces=eth0,lo"),
+			 0);
+	assert_string_equal(err, "");
+	assert_string_equal(out, "listener main: inline, port 80 on 10.0.0.1, ::1, interfaces "
+				 "eth0, lo, trusts anyone, header required\n"
+				 "client log: -\n");
+	assert_int_equal(check("--engine=inline", "--listen=:80", "--trust=any", "--backend=:1"),
+			 1);
+	assert_string_equal(err,
+			    "--backend: is for engine = relay; this listener's engine is inline\n");
+}
+
 static void a_file(void **state)
 {
 	char path[] = "/tmp/unproxy-check-test-XXXXXX";
@@ -168,7 +183,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_good_one),         cmocka_unit_test(a_file),
 		cmocka_unit_test(bad_flags),          cmocka_unit_test(wrong_usage),
-		cmocka_unit_test(help_and_reference), cmocka_unit_test(help_gives_no_conf),
+		cmocka_unit_test(inline_flags),       cmocka_unit_test(help_and_reference),
+		cmocka_unit_test(help_gives_no_conf),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

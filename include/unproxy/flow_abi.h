@@ -123,6 +123,7 @@ struct up_listen {
 	__u32 timeout_ms; /* for the header */
 	__u8 options;     /* enum up_flow_option */
 	__u8 pad[3];
+	char name[32]; /* for whoever looks in */
 };
 
 /* Key of `trust`, a longest-prefix map: prefix_len counts the 32 bits of the id, too. */

@@ -18,7 +18,6 @@
 
 #define TICK_US 1000000
 #define MINUTE_TICKS 60
-#define HEAL_TICKS 2
 
 /* After a first event others follow: they are left in the ring for so long. The kernel wakes
  * nobody while events wait, so that a busy host pays no wake-up per connection. */
@@ -36,10 +35,10 @@ struct inline_engine {
 	struct loop_timer again;   /* look into it once more */
 	struct loop_timer tick;
 	unsigned ticks;
-	uint64_t sweep_pause; /* ticks until the next */
-	uint64_t events_lost; /* said so already */
-	size_t adopted;       /* connections taken over */
-	bool stale_ports;     /* roles of listeners that are gone */
+	uint64_t sweep_pause, heal_pause; /* ticks until the next */
+	uint64_t events_lost;             /* said so already */
+	size_t adopted;                   /* connections taken over */
+	bool stale_ports;                 /* roles of listeners that are gone */
 };
 
 /* ---- events ---- */
@@ -121,19 +120,35 @@ static void take_clock(struct inline_engine *engine)
 					    (int64_t)clock_us(CLOCK_MONOTONIC);
 }
 
-/* A part of the table; a hundredth of the time at most: a walk over a large empty one takes
- * long, too. */
+/* Chores take a hundredth of the time at most: a walk over a large table takes long though
+ * it is empty, and there are hosts with a million routes. Returns the ticks to rest. */
+static uint64_t rest_after(uint64_t from_us)
+{
+	return (clock_us(CLOCK_MONOTONIC) - from_us) * 100 / TICK_US;
+}
+
 static void sweep(struct inline_engine *engine)
 {
-	uint64_t from_us;
+	uint64_t from_us = clock_us(CLOCK_MONOTONIC);
 
 	if (engine->sweep_pause > 0) {
 		engine->sweep_pause--;
 		return;
 	}
-	from_us = clock_us(CLOCK_MONOTONIC);
 	(void)kern_inline_sweep(engine->kern);
-	engine->sweep_pause = (clock_us(CLOCK_MONOTONIC) - from_us) * 100 / TICK_US;
+	engine->sweep_pause = rest_after(from_us);
+}
+
+static void heal(struct inline_engine *engine)
+{
+	uint64_t from_us = clock_us(CLOCK_MONOTONIC);
+
+	if (engine->heal_pause > 0) {
+		engine->heal_pause--;
+		return;
+	}
+	attach_heal(&engine->attach);
+	engine->heal_pause = 1 + rest_after(from_us);
 }
 
 static void on_tick(struct loop_timer *timer)
@@ -142,9 +157,8 @@ static void on_tick(struct loop_timer *timer)
 
 	take_clock(engine);
 	sweep(engine);
-	if (++engine->ticks % HEAL_TICKS == 0)
-		attach_heal(&engine->attach);
-	if (engine->ticks % MINUTE_TICKS == 0) {
+	heal(engine);
+	if (++engine->ticks % MINUTE_TICKS == 0) {
 		report_lost(engine);
 		prune_ports(engine);
 	}

@@ -2,6 +2,7 @@
 #include "inline/policy.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,6 +127,7 @@ static int add_listen(struct policy *policy, const struct conf_listener *conf, u
 		.header_max = (__u16)conf->header_max,
 		.timeout_ms = conf->header_timeout_ms,
 	};
+	(void)snprintf(listen->name, sizeof(listen->name), "%s", conf->name);
 	if (conf->header == CONF_HEADER_OPTIONAL)
 		listen->options |= UP_FLOW_OPTIONAL;
 	if (conf->v1_ipv4_in_tcp6)

@@ -66,6 +66,8 @@ static int claim(struct kern_inline *kern, const char *pin_root, char *why, size
 		return kern_fail(why, why_size, "pin", err);
 	(void)snprintf(kern->pin_path, sizeof(kern->pin_path), "%s/inline", pin_root);
 	kern->pin_dir_fd = kern_pin_lock(kern->pin_path, true);
+	if (kern->pin_dir_fd == -ENOENT) /* whoever detached has just removed it */
+		kern->pin_dir_fd = kern_pin_lock(kern->pin_path, true);
 	if (kern->pin_dir_fd == -EWOULDBLOCK)
 		(void)snprintf(why, why_size, "another instance runs: %s is locked",
 			       kern->pin_path);

@@ -39,7 +39,7 @@ int kern_fail(char *why, size_t why_size, const char *step, int err);
 const char *kern_pin_root(const char *root, int *ret_err);
 
 /* Lock one directory, and with create make it. Returns its descriptor; -EWOULDBLOCK: it has
- * an owner; -ENOENT. */
+ * an owner; -ENOENT: it is not there, or was removed while we waited at its door. */
 int kern_pin_lock(const char *path, bool create);
 
 /* Unlink every pin in a directory of ours. */

@@ -70,7 +70,7 @@ int kern_pin_lock(const char *path, bool create)
 		return -errno;
 	/* Removed by its last owner between our open() and flock(): not ours. */
 	if (fstat(fd, &by_fd) < 0 || stat(path, &by_path) < 0 || by_fd.st_ino != by_path.st_ino)
-		return -EAGAIN;
+		return -ENOENT;
 	return take_fd(&fd);
 }
 
@@ -106,7 +106,7 @@ int kern_pin_claim(struct kern *kern, const char *root)
 			memcpy(kern->pin_path, path, sizeof(path));
 			break;
 		}
-		if (fd != -EWOULDBLOCK && fd != -EAGAIN)
+		if (fd != -EWOULDBLOCK && fd != -ENOENT)
 			break;
 	}
 	if (fd < 0)

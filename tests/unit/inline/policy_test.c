@@ -52,6 +52,7 @@ static void one_listener(void **state)
 	for (size_t i = 0; i < 2; i++) {
 		assert_memory_equal(policy.keys[i].ip, addresses[i].ip, 16);
 		assert_int_equal(policy.keys[i].port, 80);
+		assert_string_equal(policy.listens[i].name, "web");
 		assert_int_equal(policy.listens[i].app_port, 3000);
 		assert_int_equal(policy.listens[i].header_max, 1500);
 		assert_int_equal(policy.listens[i].timeout_ms, 4000);

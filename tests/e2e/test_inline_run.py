@@ -113,6 +113,30 @@ def test_by_flags(bench, host):
     assert daemon.events("ready")[0]["workers"] == "0"
 
 
+def test_an_app_in_another_namespace(bench, start, host):
+    """As in a container: routed through the host, which has the programs and not the socket."""
+    box = Namespace("e2e-box")
+    try:
+        host.batch("link add tobox type veth peer name eth0 netns e2e-box", "addr add 10.78.0.1/24 dev tobox", "link set tobox up")
+        box.batch("addr add 10.78.0.2/24 dev eth0", "link set eth0 up", "route add default via 10.78.0.1")
+        bench.net.client.batch(f"route add 10.78.0.0/24 via {HOST4}")
+        host.sysctl(ipv4__ip_forward=1)
+        recorder = Recorder(box, 3000, "10.78.0.2")
+        daemon = start(listener(port=f"{inline.PORT} -> 3000", address="10.78.0.2", interfaces="wire"))
+        s = bench.net.client.connect("10.78.0.2", inline.PORT)
+        s.sendall(headers.v1() + b"hello")
+        until(lambda: recorder.seen and bytes(recorder.seen[0]) == b"hello", "the app has the word")
+        assert echo(bench.net.client, "10.78.0.2", inline.PORT, os.urandom(300000))
+        record, = daemon.records(1)
+        assert record["client_ip"] == "198.51.100.7" and record["backend_ip"] == "10.78.0.2" and record["backend_port"] == 3000
+        s.sendall(b" again")
+        until(lambda: bytes(recorder.seen[0]) == b"hello again", "it lives: the sweep knows nothing of its socket")
+        s.close()
+    finally:
+        host.batch("link del tobox")
+        box.remove()
+
+
 # ---- kill -9 and the next daemon ----
 
 def test_taken_over_after_a_kill(bench, start, host):

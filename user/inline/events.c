@@ -87,6 +87,7 @@ void events_take(struct events *events, const struct up_flow_event *event, const
 {
 	int listener = policy_find(events->policy, event->listener);
 
+	events->taken++;
 	if (event->kind == UP_EVENT_OPEN)
 		take_open(events, event, listener, header);
 	else if (event->kind == UP_EVENT_END || event->kind == UP_EVENT_REFUSED)

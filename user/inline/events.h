@@ -26,6 +26,7 @@ struct events {
 	struct open_flows *open;
 	struct inline_counters *counters; /* one per policy->listeners, and one for all gone */
 	int64_t realtime_offset_us;
+	uint64_t taken; /* events in all */
 };
 
 /* conf, policy, log and log_queue are set. 0 or -ENOMEM. */

@@ -23,6 +23,12 @@
  * nobody while events wait, so that a busy host pays no wake-up per connection. */
 #define EVENTS_US 20000
 
+/* What a daemon finds in the ring may be more than the client log's queue holds: so many at a
+ * time, and time for the log's writer between. */
+#define EVENTS_MAX 1024
+#define EVENTS_MORE_US 5000
+#define EVENTS_ROUNDS_MAX 64 /* to empty a ring before its maps go */
+
 struct inline_engine {
 	const struct conf *conf;
 	struct loop *loop;
@@ -39,6 +45,7 @@ struct inline_engine {
 	uint64_t events_lost;             /* said so already */
 	size_t adopted;                   /* connections taken over */
 	bool stale_ports;                 /* roles of listeners that are gone */
+	bool settling;                    /* the table waits for an empty ring, to be compared */
 };
 
 /* ---- events ---- */
@@ -50,31 +57,52 @@ static void on_event(void *context, const struct up_flow_event *event, const uin
 	events_take(&engine->events, event, header);
 }
 
-static void on_ring(struct loop_source *source, uint32_t events)
-{
-	struct inline_engine *engine = container_of(source, struct inline_engine, source);
-
-	(void)events;
-	kern_inline_consume(engine->kern);
-	(void)loop_timer_arm(engine->loop, &engine->again, EVENTS_US);
-}
-
-static void on_again(struct loop_timer *timer)
-{
-	struct inline_engine *engine = container_of(timer, struct inline_engine, again);
-
-	kern_inline_consume(engine->kern);
-	(void)loop_modify(engine->loop, &engine->source, EPOLLIN | EPOLLONESHOT);
-}
-
-/* ---- once a second, once a minute ---- */
-
 static void know_flow(void *context, const struct up_flow_key *key, const struct up_flow *flow)
 {
 	struct inline_engine *engine = context;
 
 	events_know(&engine->events, key, flow);
 }
+
+/* The map says what lives; what it does not know has ended, and its event was lost. */
+static void know_flows(struct inline_engine *engine)
+{
+	if (kern_inline_each_flow(engine->kern, know_flow, engine) == 0)
+		open_flows_remove_unseen(engine->events.open);
+}
+
+/* Take events, and look again soon: only after a look in vain the ring is watched. */
+static void look(struct inline_engine *engine)
+{
+	uint64_t taken = engine->events.taken;
+	bool more = kern_inline_consume(engine->kern, EVENTS_MAX);
+
+	if (engine->events.taken == taken) {
+		if (engine->settling)
+			know_flows(engine);
+		engine->settling = false;
+		(void)loop_modify(engine->loop, &engine->source, EPOLLIN | EPOLLONESHOT);
+		return;
+	}
+	(void)loop_timer_arm(engine->loop, &engine->again, more ? EVENTS_MORE_US : EVENTS_US);
+}
+
+static void on_ring(struct loop_source *source, uint32_t events)
+{
+	struct inline_engine *engine = container_of(source, struct inline_engine, source);
+
+	(void)events;
+	look(engine);
+}
+
+static void on_again(struct loop_timer *timer)
+{
+	struct inline_engine *engine = container_of(timer, struct inline_engine, again);
+
+	look(engine);
+}
+
+/* ---- once a second, once a minute ---- */
 
 static void report_lost(struct inline_engine *engine)
 {
@@ -86,9 +114,7 @@ static void report_lost(struct inline_engine *engine)
 		 "logged\"",
 		 (unsigned long long)(stats.events_lost - engine->events_lost));
 	engine->events_lost = stats.events_lost;
-	/* What was lost may have been an end. */
-	if (kern_inline_each_flow(engine->kern, know_flow, engine) == 0)
-		open_flows_remove_unseen(engine->events.open);
+	engine->settling = true;
 }
 
 static void need_flow_ports(void *context, const struct up_flow_key *key,
@@ -172,7 +198,6 @@ static void count_flow(void *context, const struct up_flow_key *key, const struc
 	struct inline_engine *engine = context;
 
 	engine->adopted += !(flow->marks & UP_FLOW_ENDED) && flow->state != UP_FLOW_REFUSED;
-	events_know(&engine->events, key, flow);
 }
 
 /* What happened since the last daemon is in the ring, the rest in the map. */
@@ -182,11 +207,14 @@ static void take_over(struct inline_engine *engine)
 
 	if (!kern_inline_adopted(engine->kern))
 		return;
-	kern_inline_consume(engine->kern);
 	(void)kern_inline_each_flow(engine->kern, count_flow, engine);
-	open_flows_remove_unseen(engine->events.open);
 	if (kern_inline_stats(engine->kern, &stats) == 0)
 		engine->events_lost = stats.events_lost;
+	if (engine->events_lost)
+		log_info("inline.events_lost_before lines=%llu reason=\"more than the ring holds "
+			 "while no daemon read it, or earlier\"",
+			 (unsigned long long)engine->events_lost);
+	engine->settling = true;
 	engine->stale_ports = true;
 	prune_ports(engine);
 }
@@ -259,6 +287,8 @@ static int watch(struct inline_engine *engine)
 	engine->source.fd = kern_inline_events_fd(engine->kern);
 	engine->again.fn = on_again;
 	engine->tick.fn = on_tick;
+	/* A look though the ring may be empty, for engine->settling. */
+	(void)loop_timer_arm(engine->loop, &engine->again, EVENTS_MORE_US);
 	return loop_add(engine->loop, &engine->source, EPOLLIN | EPOLLONESHOT);
 }
 
@@ -346,6 +376,16 @@ static void say_off(const struct inline_engine *engine)
 			 open_flows_count(engine->events.open));
 }
 
+/* What is left in it is the next daemon's, unless there is none. */
+static void empty_ring(struct inline_engine *engine)
+{
+	const struct timespec pause = { .tv_nsec = EVENTS_MORE_US * 1000 };
+	unsigned rounds = engine->conf->detach_on_exit ? EVENTS_ROUNDS_MAX : 1;
+
+	while (kern_inline_consume(engine->kern, EVENTS_MAX) && --rounds > 0)
+		(void)nanosleep(&pause, NULL);
+}
+
 void inline_stop(struct inline_engine *engine)
 {
 	if (!engine)
@@ -353,7 +393,7 @@ void inline_stop(struct inline_engine *engine)
 	loop_timer_cancel(engine->loop, &engine->again);
 	loop_timer_cancel(engine->loop, &engine->tick);
 	loop_remove(engine->loop, &engine->source);
-	kern_inline_consume(engine->kern);
+	empty_ring(engine);
 	report_lost(engine);
 	say_off(engine);
 	free_engine(engine, engine->conf->detach_on_exit);

@@ -44,17 +44,16 @@ static int on_event(void *context, void *data, size_t size)
 {
 	struct kern_inline *kern = context;
 	const struct up_flow_event *event = data;
-	const uint8_t *header = NULL;
+	bool has_header = false, whole = size >= sizeof(*event);
 
-	if (size < sizeof(*event))
-		return 0;
-	if (event->kind == UP_EVENT_OPEN && event->header_len > 0) {
-		if (size - sizeof(*event) < event->header_len)
-			return 0;
-		header = (const uint8_t *)(event + 1);
+	if (whole && event->kind == UP_EVENT_OPEN && event->header_len > 0) {
+		has_header = true;
+		whole = size - sizeof(*event) >= event->header_len;
 	}
-	kern->fn(kern->context, event, header);
-	return 0;
+	if (whole)
+		kern->fn(kern->context, event, has_header ? (const uint8_t *)(event + 1) : NULL);
+	/* An error ends ring_buffer__consume() behind this event. */
+	return --kern->events_left ? 0 : -ENOBUFS;
 }
 
 static int claim(struct kern_inline *kern, const char *pin_root, char *why, size_t why_size)

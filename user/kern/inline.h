@@ -85,9 +85,10 @@ int kern_inline_set_ports(struct kern_inline *kern, const struct up_ports *ports
 typedef void kern_flow_fn(void *context, const struct up_flow_key *key, const struct up_flow *flow);
 int kern_inline_each_flow(const struct kern_inline *kern, kern_flow_fn *fn, void *context);
 
-/* Readable: kern_inline_consume() calls the event function for each. */
+/* Readable: kern_inline_consume() calls the event function, for so many at most. True: that
+ * many there were, and maybe more. */
 int kern_inline_events_fd(const struct kern_inline *kern);
-void kern_inline_consume(struct kern_inline *kern);
+bool kern_inline_consume(struct kern_inline *kern, unsigned max);
 
 /* Look at some connections, the next ones each time: those silent for long may have ended
  * unseen. 0 or -errno. */

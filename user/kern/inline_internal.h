@@ -17,6 +17,7 @@ struct kern_inline {
 	struct ring_buffer *ring;
 	kern_inline_event_fn *fn;
 	void *context;
+	unsigned events_left; /* of those kern_inline_consume() may take */
 	uint64_t netns;
 	uint32_t sweep_place; /* where the next look begins */
 	bool sweeping;        /* ... and not at the beginning */

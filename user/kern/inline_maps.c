@@ -167,9 +167,11 @@ int kern_inline_events_fd(const struct kern_inline *kern)
 	return ring_buffer__epoll_fd(kern->ring);
 }
 
-void kern_inline_consume(struct kern_inline *kern)
+bool kern_inline_consume(struct kern_inline *kern, unsigned max)
 {
+	kern->events_left = max;
 	(void)ring_buffer__consume(kern->ring);
+	return kern->events_left == 0;
 }
 
 /* Has this one still a socket? The program answers for itself: it ends the flow. */

@@ -100,7 +100,7 @@ struct options {
 	struct wire wire;
 	const char *device;
 	uint64_t seed;
-	unsigned first, count, parallel, app_port, header_max, refuse, mtu;
+	unsigned first, show, count, parallel, app_port, header_max, refuse, mtu;
 	bool strips, hook, calm, gso, napi, tap, vnet, verbose;
 };
 
@@ -120,6 +120,7 @@ static struct {
 	struct conn *by_port[2][65536];
 	uint32_t used_isn[2][65536]; /* the end of the last connection from this port */
 	bool was_used[2][65536];
+	unsigned used_by[2][65536];
 	uint16_t recent[2][64]; /* ports of connections that ended lately */
 	struct conn past[2][64];
 	unsigned ended[2];
@@ -232,6 +233,10 @@ __attribute__((format(printf, 2, 3), noreturn)) static inline void wrong(struct 
 		c->app.fd, c->app.accepted, (unsigned long long)c->app.got,
 		(unsigned long long)c->app.sent, c->app.eof, c->app.reset,
 		(long long)ranges_whole(&c->got), c->fin_got, c->rst_got);
+	if (fuzz.was_used[c->v6][c->port])
+		fprintf(stderr,
+			"the connection before, from this port: %u (--show shows its packets)\n",
+			fuzz.used_by[c->v6][c->port]);
 	for (unsigned i = 0; i < 64 && c->number != fuzz.past[c->v6][i].number; i++) {
 		if (fuzz.past[c->v6][i].port != c->port)
 			continue;

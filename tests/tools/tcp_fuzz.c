@@ -6,7 +6,7 @@
  *
  *   tcp_fuzz DEVICE [--option VALUE]...      in the namespace the device is in
  *     --host4/--remote4/--host6/--remote6 ADDR  --port WIRE  --app-port N (the port the app listens on)
- *     --seed N  --first N  --count N  --parallel N  --header-max N  --mtu N
+ *     --seed N  --first N  --show N (that one's packets)  --count N  --parallel N  --header-max N  --mtu N
  *     --refuse PER_MILLE   connections that must be refused: bad headers, a FIN or RST before its end
  *     --mode tun|tap|vnet|gso|napi (the last three: TUN with partial checksums, + GSO, + GRO)
  *     --strips 1   the app takes the header off by itself: the bare kernel, no unproxy in between
@@ -124,6 +124,11 @@ static void conn_finish(struct conn *c)
 	fuzz.by_port[c->v6][c->port] = NULL;
 	fuzz.used_isn[c->v6][c->port] = c->isn + 2 + (uint32_t)c->total;
 	fuzz.was_used[c->v6][c->port] = true;
+	fuzz.used_by[c->v6][c->port] = c->number;
+	if (fuzz.options.show == c->number) {
+		fprintf(stderr, "connection %u, fate %d:\n", c->number, c->fate);
+		trace_print(c);
+	}
 	fuzz.past[c->v6][fuzz.ended[c->v6] % 64] = *c;
 	fuzz.recent[c->v6][fuzz.ended[c->v6]++ % 64] = c->port;
 	fuzz.totals.fates[c->fate]++;
@@ -276,15 +281,11 @@ static void parse_option(const char *name, const char *value)
 		unsigned *number;
 		bool *flag;
 	} all[] = {
-		{ "--first", &o->first, NULL },
-		{ "--count", &o->count, NULL },
-		{ "--parallel", &o->parallel, NULL },
-		{ "--app-port", &o->app_port, NULL },
-		{ "--refuse", &o->refuse, NULL },
-		{ "--mtu", &o->mtu, NULL },
-		{ "--header-max", &o->header_max, NULL },
-		{ "--strips", NULL, &o->strips },
-		{ "--hook", NULL, &o->hook },
+		{ "--first", &o->first, NULL },       { "--show", &o->show, NULL },
+		{ "--count", &o->count, NULL },       { "--parallel", &o->parallel, NULL },
+		{ "--app-port", &o->app_port, NULL }, { "--refuse", &o->refuse, NULL },
+		{ "--mtu", &o->mtu, NULL },           { "--header-max", &o->header_max, NULL },
+		{ "--strips", NULL, &o->strips },     { "--hook", NULL, &o->hook },
 		{ "--calm", NULL, &o->calm },
 	};
 
@@ -332,6 +333,7 @@ int main(int argc, char **argv)
 	double begun = now_ms();
 
 	*o = (struct options){ .seed = 1,
+			       .show = UINT32_MAX,
 			       .count = 1000,
 			       .parallel = 128,
 			       .app_port = 3000,

@@ -11,7 +11,8 @@ check=(clang-format clang-tidy cppcheck shellcheck libclang-rt-14-dev libcmocka-
 run=(iproute2 ethtool iputils-ping procps kmod util-linux jq curl openssl ca-certificates python3 python3-pytest
 	python3-pytest-timeout python3-websockets)
 peers=(haproxy nginx libnginx-mod-stream wrk go-mmproxy)
-services=(haproxy nginx go-mmproxy)
+apps=(nftables ruby openssh-server openssh-client redis-server redis-tools)
+services=(haproxy nginx go-mmproxy ssh redis-server)
 
 say() { printf 'setup: %s\n' "$*"; }
 
@@ -20,7 +21,7 @@ installed() {
 }
 
 missing=()
-for package in "${build[@]}" "${check[@]}" "${run[@]}" "${peers[@]}"; do
+for package in "${build[@]}" "${check[@]}" "${run[@]}" "${peers[@]}" "${apps[@]}"; do
 	installed "$package" || missing+=("$package")
 done
 # Any Node.js does; Debian's is taken only where there is none.

@@ -300,9 +300,14 @@ static __always_inline int in(struct __sk_buff *skb, __u32 l2)
 	__u32 word;
 
 	/* What a promiscuous device sees of others' is not for us to answer. */
-	if (!packet_may_be_ours(skb, l2, PACKET_IN) || skb->pkt_type != PACKET_HOST ||
-	    !packet_parse(skb, l2, &p, PACKET_IN))
+	if (!packet_may_be_ours(skb, l2, PACKET_IN) || skb->pkt_type != PACKET_HOST)
 		return PASS;
+	if (!packet_parse(skb, l2, &p, PACKET_IN)) {
+		if (!p.hidden)
+			return PASS;
+		FLOW_STAT(failed); /* no sender needs so many headers, but one that hides */
+		return DROP;
+	}
 	flow = bpf_map_lookup_elem(&flows, &p.key);
 	if (p.fragment) {
 		FLOW_STAT(fragments);

@@ -67,7 +67,8 @@ struct packet {
 	__u8 flags;
 	__u8 version; /* 4 or 6 */
 	__u8 fragment;
-	__u8 role; /* enum up_port_role, of our port */
+	__u8 hidden; /* behind more headers than we look through: may be anything */
+	__u8 role;   /* enum up_port_role, of our port */
 };
 
 enum packet_way { PACKET_IN, PACKET_OUT };
@@ -136,6 +137,12 @@ static __always_inline __u32 parse_ipv4(struct __sk_buff *skb, struct packet *p,
 	return p->net + packet_total(skb, p->net, bpf_ntohs(ip.tot_len));
 }
 
+static __always_inline bool is_extension(__u8 header)
+{
+	return header == NEXTHDR_HOP || header == NEXTHDR_ROUTING || header == NEXTHDR_DEST ||
+	       header == NEXTHDR_FRAGMENT;
+}
+
 /* Step over extension headers. Returns where TCP begins, 0: it is not TCP, or not the
  * first fragment of it. */
 static __always_inline __u32 skip_extensions(struct __sk_buff *skb, struct packet *p, __u8 next)
@@ -145,8 +152,7 @@ static __always_inline __u32 skip_extensions(struct __sk_buff *skb, struct packe
 	for (int i = 0; i < IPV6_EXTENSIONS && next != IPPROTO_TCP; i++) {
 		__u8 head[4];
 
-		if (next != NEXTHDR_HOP && next != NEXTHDR_ROUTING && next != NEXTHDR_DEST &&
-		    next != NEXTHDR_FRAGMENT)
+		if (!is_extension(next))
 			return 0;
 		if (bpf_skb_load_bytes(skb, at, head, sizeof(head)))
 			return 0;
@@ -160,6 +166,7 @@ static __always_inline __u32 skip_extensions(struct __sk_buff *skb, struct packe
 		}
 		next = head[0];
 	}
+	p->hidden = is_extension(next);
 	return next == IPPROTO_TCP ? at : 0;
 }
 
@@ -210,6 +217,18 @@ static __always_inline bool packet_may_be_ours(struct __sk_buff *skb, __u32 l2, 
 	       (way == PACKET_IN ? UP_PORT_WIRE : UP_PORT_APP);
 }
 
+/* False: not even ports. A first fragment that ends in the TCP header may be a SYN, for all that
+ * can be seen. */
+static __always_inline bool load_tcp(struct __sk_buff *skb, const struct packet *p,
+				     struct tcphdr *tcp)
+{
+	if (!load_header(skb, p->l4, tcp, sizeof(*tcp)))
+		return true;
+	__builtin_memset(tcp, 0, sizeof(*tcp));
+	tcp->syn = 1;
+	return p->fragment && !load_header(skb, p->l4, tcp, 2 * sizeof(tcp->source));
+}
+
 /*
  * Take a packet apart that begins with l2 bytes of link header. False: it is no TCP, none
  * of our ports, or so broken that the stack will drop it. A tag of a VLAN still in the
@@ -222,6 +241,7 @@ static __noinline bool packet_parse(struct __sk_buff *skb, __u32 l2, struct pack
 	struct tcphdr tcp;
 	__u32 end, header;
 
+	p->hidden = 0;
 	if (skb->vlan_present && skb->vlan_tci & 0xFFF)
 		return false;
 	p->net = l2;
@@ -231,7 +251,7 @@ static __noinline bool packet_parse(struct __sk_buff *skb, __u32 l2, struct pack
 		end = parse_ipv6(skb, p, way);
 	else
 		return false;
-	if (!end || load_header(skb, p->l4, &tcp, sizeof(tcp)))
+	if (!end || !load_tcp(skb, p, &tcp))
 		return false;
 	p->role = port_role(bpf_ntohs(way == PACKET_IN ? tcp.dest : tcp.source));
 	if (!(p->role & (way == PACKET_IN ? UP_PORT_WIRE : UP_PORT_APP)))

@@ -177,6 +177,7 @@ static void put(const struct device *device, const struct frame *frame)
 		}
 	} else {
 		hdr.flags = lab.mode->sums == SUMS_VOUCHED ? VIRTIO_NET_HDR_F_DATA_VALID : 0;
+		hdr.hdr_len = 0;
 		hdr.csum_start = 0;
 		hdr.csum_offset = 0;
 	}

@@ -136,6 +136,47 @@ static void fragments(void)
 	no_reply();
 }
 
+/* A first fragment may be so short that it does not even say SYN. */
+static void tiny_fragments(void)
+{
+	if (lab.mode->sums != SUMS_NONE || lab.mode->version != 4)
+		return;
+	for (size_t len = 4; len <= 16; len += 4) {
+		make((uint32_t)-1, SYN, "");
+		frame.len = frame.l4 + len;
+		put16(frame.bytes + frame.net + 2, 20 + len);
+		put16(frame.bytes + frame.net + 6, 0x2000);
+		assert_false(lab_in(&frame, &out));
+	}
+	assert_int_equal(STAT(fragments), 4);
+	lab.wire.local_port = 81;
+	make((uint32_t)-1, SYN, "");
+	frame.len = frame.l4 + 8;
+	put16(frame.bytes + frame.net + 2, 28);
+	put16(frame.bytes + frame.net + 6, 0x2000);
+	assert_true(lab_in(&frame, &out));
+}
+
+/* Nobody hides a SYN behind more extension headers than we look through. */
+static void many_extensions(void)
+{
+	struct segment first = syn();
+	size_t tcp;
+
+	if (lab.mode->version != 6 || lab.mode->sums != SUMS_NONE)
+		return;
+	lab.wire.extensions = 40;
+	frame_make(&frame, &lab.wire, &first);
+	tcp = frame.net + 40;
+	for (int i = 0; i < 5; i++) /* five of eight bytes in place of one of forty */
+		memcpy(frame.bytes + tcp + i * 8, (uint8_t[]){ 60, 0, 1, 4, 0, 0, 0, 0 }, 8);
+	frame.bytes[tcp + 32] = IPPROTO_TCP;
+	assert_false(lab_in(&frame, &out));
+	assert_int_equal(STAT(syns), 0);
+	assert_int_equal(STAT(failed), 1);
+	lab_begin(lab.mode);
+}
+
 /* So broken that the host drops it by itself. */
 static void broken(void)
 {
@@ -324,6 +365,8 @@ int main(void)
 		LAB_TEST(listener_of_any_address),
 		LAB_TEST(for_another_machine),
 		LAB_TEST(fragments),
+		LAB_TEST(tiny_fragments),
+		LAB_TEST(many_extensions),
 		LAB_TEST(broken),
 		LAB_TEST(other_protocols),
 		LAB_TEST(padding),

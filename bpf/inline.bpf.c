@@ -365,6 +365,9 @@ static __always_inline void out_syn_ack(struct __sk_buff *skb, const struct pack
 	(void)flow_change(flow, FLOW_WORD(UP_FLOW_SYN, 0), FLOW_WORD(UP_FLOW_HEADER, 0));
 }
 
+/* What out_handshake() returns of a packet that nobody is to see: no failure. */
+#define HELD_BACK 1
+
 static __always_inline long out_handshake(struct __sk_buff *skb, const struct packet *p,
 					  struct up_flow *flow)
 {
@@ -384,7 +387,7 @@ static __always_inline long out_handshake(struct __sk_buff *skb, const struct pa
 	/* To a SYN that is late on its way, a half-open connection answers with a newer timestamp
 	 * than its SYN-ACK's, and then takes no packet that echoes it (tcp_check_req(),
 	 * TSECRREJECTED): nobody needs that answer, but who has begun anew. */
-	return skb->tc_index == OWN_PACKET || flow->marks & UP_FLOW_CHALLENGED ? 0 : -1;
+	return skb->tc_index == OWN_PACKET || flow->marks & UP_FLOW_CHALLENGED ? 0 : HELD_BACK;
 }
 
 /* Shift the edges of SACK and D-SACK blocks. Linux aligns them; at an odd place a sum would
@@ -514,6 +517,10 @@ static __always_inline int out(struct __sk_buff *skb, __u32 l2)
 		break;
 	default:
 		err = out_handshake(skb, &p, flow);
+	}
+	if (err == HELD_BACK) {
+		FLOW_STAT(acks_held);
+		return DROP;
 	}
 	if (!err)
 		err = edit_port(skb, &p, TCP_OFF_SPORT, app_port, p.key.local_port);

@@ -166,7 +166,7 @@ int up_out_l3(struct __sk_buff *skb)
 
 /* Run by the daemon, in its network namespace, with a flow's key behind an Ethernet header:
  * is there a socket yet? A flow whose end nobody saw ends here; one whose socket was never
- * seen here has it in another namespace (a container's), and lives. */
+ * seen here may have it in another namespace (a container's), and lives for long. */
 SEC("tc")
 int up_sweep(struct __sk_buff *skb)
 {
@@ -185,7 +185,7 @@ int up_sweep(struct __sk_buff *skb)
 		flow_mark(flow, UP_FLOW_LOCAL);
 		return 0;
 	}
-	if (!(flow->marks & UP_FLOW_LOCAL))
+	if (!(flow->marks & UP_FLOW_LOCAL) && !flow_is_abandoned(flow))
 		return 0;
 	FLOW_STAT(collected);
 	flow_end(&key, flow, UP_END_GONE);

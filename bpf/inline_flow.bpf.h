@@ -253,6 +253,19 @@ static __always_inline void flow_touch(struct up_flow *flow)
 		flow->seen_ns = now;
 }
 
+/* Nobody can be asked whether it lives: half closed it may be silent for an hour, open for as
+ * long as conntrack takes it for alive (nf_ct_tcp_timeout_established). */
+#define HALF_CLOSED_NS (3600 * NS_PER_S)
+#define OPEN_NS (5 * 24 * HALF_CLOSED_NS)
+
+static __always_inline bool flow_is_abandoned(const struct up_flow *flow)
+{
+	__u64 silent = bpf_ktime_get_coarse_ns() - flow->seen_ns;
+
+	return silent >
+	       (flow->marks & (UP_FLOW_FIN_UP | UP_FLOW_FIN_DOWN) ? HALF_CLOSED_NS : OPEN_NS);
+}
+
 /*
  * How far each side has got, from the other's acknowledgements. Bounded steps: an
  * acknowledgement of what was never sent moves nothing.

@@ -154,13 +154,51 @@ static void ended_and_lingered(void)
 	swept_and_forgotten();
 }
 
+static uint64_t ago(uint64_t seconds)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return ((uint64_t)now.tv_sec - seconds) * 1000000000;
+}
+
+/* No socket was ever seen, and its end neither: it must not keep its place for ever. */
+static void abandoned(void)
+{
+	const struct {
+		uint32_t marks;
+		uint64_t silent;
+		int swept;
+	} rows[] = { { 0, 4 * 86400, 0 },           { 0, 6 * 86400, 1 },
+		     { UP_FLOW_FIN_DOWN, 1800, 0 }, { UP_FLOW_FIN_DOWN, 4000, 1 },
+		     { UP_FLOW_FIN_UP, 1800, 0 },   { UP_FLOW_FIN_UP, 4000, 1 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct up_flow flow = plain_flow(UP_FLOW_OPEN);
+
+		flow.marks = rows[i].marks;
+		flow.seen_ns = ago(rows[i].silent);
+		flow_put(&flow);
+		assert_int_equal(lab_sweep(), rows[i].swept);
+		if (!rows[i].swept)
+			continue;
+		assert_true(lab_event(false));
+		assert_int_equal(lab.event.end, UP_END_GONE);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LAB_TEST(no_answer_of_the_host),  LAB_TEST(no_answer_and_optional),
-		LAB_TEST(part_and_optional),      LAB_TEST(header_in_time),
-		LAB_TEST(header_without_a_timer), LAB_TEST(handshake_without_a_timer),
-		LAB_TEST(refused_and_lingered),   LAB_TEST(ended_and_lingered),
+		LAB_TEST(no_answer_of_the_host),
+		LAB_TEST(no_answer_and_optional),
+		LAB_TEST(part_and_optional),
+		LAB_TEST(header_in_time),
+		LAB_TEST(header_without_a_timer),
+		LAB_TEST(handshake_without_a_timer),
+		LAB_TEST(refused_and_lingered),
+		LAB_TEST(ended_and_lingered),
+		LAB_TEST(abandoned),
 	};
 
 	return cmocka_run_group_tests(tests, lab_set_up, lab_tear_down);

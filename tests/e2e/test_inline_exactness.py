@@ -235,6 +235,8 @@ def test_loss_duplication_and_reordering(request, loss, duplicate, reorder):
     """1, 5 and 20 % of all packets lost, both ways, others doubled, others late; the devices have no Ethernet header."""
     request.node.add_marker(pytest.mark.lossy(loss=loss, duplicate=duplicate, reorder=reorder))
     inline = request.getfixturevalue("inline")
+    for ns in (inline.net.client, inline.net.host):
+        ns.quick_repeats()
     inline.start(interfaces="wire", header_timeout="60s")  # a sender that loses its SYN waits for seconds at a time
     size = {10: 600000, 50: 200000, 200: 8000}[loss]
     for family in (4, 6):

@@ -18,6 +18,7 @@
 #define TRACE_MAX 160 /* the first 64 packets and the last 96 */
 #define TRACE_FIRST 64
 #define HELD_MAX 6
+#define PAST_MAX 512
 
 enum phase { PHASE_SYN, PHASE_UP, PHASE_DONE };
 
@@ -122,7 +123,7 @@ static struct {
 	bool was_used[2][65536];
 	unsigned used_by[2][65536];
 	uint16_t recent[2][64]; /* ports of connections that ended lately */
-	struct conn past[2][64];
+	struct conn past[2][PAST_MAX];
 	unsigned ended[2];
 } fuzz;
 
@@ -237,7 +238,7 @@ __attribute__((format(printf, 2, 3), noreturn)) static inline void wrong(struct 
 		fprintf(stderr,
 			"the connection before, from this port: %u (--show shows its packets)\n",
 			fuzz.used_by[c->v6][c->port]);
-	for (unsigned i = 0; i < 64 && c->number != fuzz.past[c->v6][i].number; i++) {
+	for (unsigned i = 0; i < PAST_MAX && c->number != fuzz.past[c->v6][i].number; i++) {
 		if (fuzz.past[c->v6][i].port != c->port)
 			continue;
 		fprintf(stderr, "the connection before, from this port (%s, %.0f ms ago):\n",

@@ -129,7 +129,7 @@ static void conn_finish(struct conn *c)
 		fprintf(stderr, "connection %u, fate %d:\n", c->number, c->fate);
 		trace_print(c);
 	}
-	fuzz.past[c->v6][fuzz.ended[c->v6] % 64] = *c;
+	fuzz.past[c->v6][fuzz.ended[c->v6] % PAST_MAX] = *c;
 	fuzz.recent[c->v6][fuzz.ended[c->v6]++ % 64] = c->port;
 	fuzz.totals.fates[c->fate]++;
 	fuzz.totals.conns++;
@@ -184,7 +184,8 @@ static bool step_up(struct conn *c)
 		return true;
 	if (c->rst_sent)
 		return any;
-	if (c->ack_due && chance(&c->random, 600))
+	/* Not only when it is due: a window that has opened is told by a bare ACK alone once all is sent. */
+	if (chance(&c->random, c->ack_due ? 600 : 60))
 		send_ack(c, false);
 	if (chance(&c->random, c->odd / 4))
 		send_keepalive(c);

@@ -18,11 +18,7 @@ def device(ns, mode):
     ns.batch(f"addr add {HOST4}/24 dev {DEVICE}", f"addr add {HOST6}/64 dev {DEVICE} nodad", f"link set {DEVICE} up", *neighbours)
     # The host's own congestion control may pace: the model has no patience for that. Nor shall the host give up.
     ns.sysctl(ipv4__tcp_congestion_control="reno", ipv4__tcp_orphan_retries=100, ipv4__tcp_retries2=100)
-    for knob in ({"ipv4__tcp_rto_min_us": 10000}, {"ipv4__tcp_rto_max_ms": 1000}):
-        try:
-            ns.sysctl(**knob)  # the host repeats what was lost sooner: only the run's time depends on it
-        except FileNotFoundError:
-            pass
+    ns.quick_repeats()
 
 
 def run(ns, mode, seconds=120, **options):

@@ -364,7 +364,7 @@ def test_what_others_remove_is_put_back(bench, start, host):
     daemon = start()
     tc(host, "qdisc", "del", "dev", "wire", "clsact")
     assert not ours(host, "wire")
-    assert daemon.wait_for("inline.attach")["interface"] == "wire"
+    assert daemon.wait_for("inline.attach") == {"interface": "wire", "reason": "somebody has removed our filters"}
     until(lambda: ours(host, "wire") == BOTH, "attached again")
     assert echo(bench.net.client, HOST4, inline.PORT)
 
@@ -376,8 +376,20 @@ def test_an_interface_that_comes_back(start, host):
     assert daemon.wait_for("inline.gone")["interface"] == "tun9"
     assert len(inline.dump("attachments")) == 1
     host.batch("tuntap add name tun9 mode tun", "link set tun9 up")
-    assert daemon.wait_for("inline.attach")["interface"] == "tun9"
+    assert daemon.wait_for("inline.attach") == {"interface": "tun9", "reason": "it is new"}
     until(lambda: len(ours(host, "tun9")) == 2, "attached again")
+
+
+def test_an_interface_that_cannot_be_attached_later(start, host):
+    """Said once; and tried again, for when somebody mends it."""
+    daemon = start(listener(interfaces=None))
+    host.batch("link add late type veth peer name far")
+    tc(host, "qdisc", "add", "dev", "late", "ingress")
+    host.batch("addr add 192.0.2.1/24 dev late", "link set late up")
+    assert daemon.wait_for("inline.failed")["interface"] == "late"
+    tc(host, "qdisc", "del", "dev", "late", "ingress")
+    until(lambda: ours(host, "late") == BOTH, "attached")
+    assert len(daemon.events("inline.failed")) == 1
 
 
 # ---- refusals ----

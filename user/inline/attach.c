@@ -13,6 +13,7 @@
 void attach_free(struct attach *attach)
 {
 	interface_names_free(&attach->gone);
+	interface_names_free(&attach->failed);
 }
 
 /* Would a packet pass the programs twice, at an interface and at its master? */
@@ -46,15 +47,16 @@ static int refuse(const struct conf *conf, const struct conf_listener *listener,
 	return err;
 }
 
-static int attach_one(struct attach *attach, const struct kern_interface *interface)
+/* again: that it fails has been said. */
+static int attach_one(struct attach *attach, const struct kern_interface *interface, bool again)
 {
 	char why[384] = "";
 	bool behind = false;
 	int err = kern_inline_attach(attach->kern, interface, &behind, why, sizeof(why));
 
-	if (err)
+	if (err && !again)
 		log_error("inline.failed interface=%s error=\"%s\"", interface->name, why);
-	else if (behind)
+	else if (!err && behind)
 		log_warn("inline.behind interface=%s reason=\"another filter stands at priority 1: "
 			 "connections whose packets it takes do not work\"",
 			 interface->name);
@@ -142,7 +144,7 @@ int attach_all(struct attach *attach)
 		if (interface_find(names.names[i].name, &interface, &kind) < 0)
 			log_info("inline.left_out interface=%s kind=%u", names.names[i].name, kind);
 		else
-			err = attach_one(attach, &interface);
+			err = attach_one(attach, &interface, false);
 	}
 	return err;
 }
@@ -157,16 +159,22 @@ static void miss(struct attach *attach, const char *name)
 
 static void find_again(struct attach *attach, const struct kern_interface *interface)
 {
-	for (size_t i = 0; i < attach->gone.n; i++) {
-		if (strcmp(attach->gone.names[i].name, interface->name) == 0)
-			attach->gone.names[i] = attach->gone.names[--attach->gone.n];
-	}
-	if (kern_inline_is_attached(attach->kern, interface->index))
+	enum kern_attached how = kern_inline_is_attached(attach->kern, interface->index);
+	bool again = interface_names_hold(&attach->failed, interface->name);
+
+	interface_names_remove(&attach->gone, interface->name);
+	if (how == KERN_ATTACHED)
 		return;
-	log_warn("inline.attach interface=%s reason=\"it is new, or somebody has removed our "
-		 "filters\"",
-		 interface->name);
-	(void)attach_one(attach, interface);
+	if (how == KERN_REMOVED && !again)
+		log_warn("inline.attach interface=%s reason=\"somebody has removed our filters\"",
+			 interface->name);
+	else if (!again)
+		log_info("inline.attach interface=%s reason=\"it is new\"", interface->name);
+	if (attach_one(attach, interface, again) == 0)
+		interface_names_remove(&attach->failed, interface->name);
+	else
+		(void)interface_names_add(&attach->failed, interface->name,
+					  strlen(interface->name));
 }
 
 void attach_heal(struct attach *attach)

@@ -11,8 +11,8 @@
 struct attach {
 	const struct conf *conf;
 	const struct policy *policy;
-	struct kern_inline *kern;    /* for all but attach_check() */
-	struct interface_names gone; /* said so already */
+	struct kern_inline *kern;            /* for all but attach_check() */
+	struct interface_names gone, failed; /* said so already */
 };
 
 void attach_free(struct attach *attach);

@@ -157,6 +157,14 @@ int interface_names_add(struct interface_names *names, const char *name, size_t 
 	return 0;
 }
 
+void interface_names_remove(struct interface_names *names, const char *name)
+{
+	for (size_t i = 0; i < names->n; i++) {
+		if (strcmp(names->names[i].name, name) == 0)
+			names->names[i] = names->names[--names->n];
+	}
+}
+
 void interface_names_free(struct interface_names *names)
 {
 	free(names->names);

@@ -26,6 +26,7 @@ struct interface_names {
 
 bool interface_names_hold(const struct interface_names *names, const char *name);
 int interface_names_add(struct interface_names *names, const char *name, size_t len);
+void interface_names_remove(struct interface_names *names, const char *name);
 void interface_names_free(struct interface_names *names);
 
 /* The interfaces in the text of /proc/net/route, of /proc/net/ipv6_route. 0 or -ENOMEM. */

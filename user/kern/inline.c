@@ -181,12 +181,14 @@ int kern_inline_attach(struct kern_inline *kern, const struct kern_interface *in
 	return 0;
 }
 
-bool kern_inline_is_attached(const struct kern_inline *kern, uint32_t index)
+enum kern_attached kern_inline_is_attached(const struct kern_inline *kern, uint32_t index)
 {
 	struct up_attachment entry;
 	int fd = bpf_map__fd(kern->skel->maps.attachments);
 
-	return bpf_map_lookup_elem(fd, &index, &entry) == 0 && tc_has_ours(index);
+	if (bpf_map_lookup_elem(fd, &index, &entry) < 0)
+		return KERN_NEW;
+	return tc_has_ours(index) ? KERN_ATTACHED : KERN_REMOVED;
 }
 
 size_t kern_inline_interfaces(const struct kern_inline *kern, struct kern_interface *ret,

@@ -55,8 +55,13 @@ struct kern_interface {
 int kern_inline_attach(struct kern_inline *kern, const struct kern_interface *interface,
 		       bool *ret_behind, char *why, size_t why_size);
 
-/* Are they still there? Others may have removed them, with the qdisc or one by one. */
-bool kern_inline_is_attached(const struct kern_inline *kern, uint32_t index);
+enum kern_attached {
+	KERN_ATTACHED,
+	KERN_REMOVED, /* was attached: others removed our filters, or the qdisc */
+	KERN_NEW,
+};
+
+enum kern_attached kern_inline_is_attached(const struct kern_inline *kern, uint32_t index);
 
 /* Interfaces that have our programs, those of earlier instances too. */
 size_t kern_inline_interfaces(const struct kern_inline *kern, struct kern_interface *ret,

@@ -173,8 +173,16 @@ static __always_inline void flow_end(const struct up_flow_key *key, struct up_fl
 	flow_wake_in(flow, LINGER_NS);
 }
 
+/* The host did not believe the sender's RST, which was not where it had to be (RFC 5961): the
+ * connection lives, and will be told to end once more. */
+static __always_inline void flow_unend(struct up_flow *flow)
+{
+	flow->end = UP_END_NONE;
+	__sync_fetch_and_and(&flow->marks, ~UP_FLOW_ENDED);
+}
+
 /* Nobody sent a header. Where it is optional and nothing came at all, the app gets the
- * connection as it is, as soon as the sender repeats its acknowledgement. */
+ * connection as it is, as soon as the sender repeats its acknowledgement. Gives back `busy`. */
 static __always_inline void header_late(const struct up_flow_key *key, struct up_flow *flow)
 {
 	__u32 word = flow_word(flow);
@@ -186,13 +194,12 @@ static __always_inline void header_late(const struct up_flow_key *key, struct up
 	}
 	if (!(flow->options & UP_FLOW_OPTIONAL) || flow->got) {
 		(void)flow_refuse(key, flow, UP_REASON_TIMEOUT);
-		return;
+	} else if (flow_change(flow, word, FLOW_WORD(UP_FLOW_OPEN, 0))) {
+		flow->opened_ns = bpf_ktime_get_ns();
+		FLOW_STAT(plain);
+		event_send(UP_EVENT_OPEN, key, flow);
 	}
-	if (!flow_change(flow, word, FLOW_WORD(UP_FLOW_OPEN, 0)))
-		return;
-	flow->opened_ns = bpf_ktime_get_ns();
-	FLOW_STAT(plain);
-	event_send(UP_EVENT_OPEN, key, flow);
+	__sync_lock_test_and_set(&flow->busy, 0);
 }
 
 static int flow_timer(void *map, struct up_flow_key *key, struct up_flow *flow)
@@ -201,7 +208,11 @@ static int flow_timer(void *map, struct up_flow_key *key, struct up_flow *flow)
 	__u64 silent;
 
 	if (state < UP_FLOW_OPEN) {
-		header_late(key, flow);
+		/* Not while a part of the header is put to the others. */
+		if (__sync_val_compare_and_swap(&flow->busy, 0, 1))
+			bpf_timer_start(&flow->timer, NS_PER_MS, 0);
+		else
+			header_late(key, flow);
 		return 0;
 	}
 	if (state == UP_FLOW_OPEN && !(flow->marks & UP_FLOW_ENDED))
@@ -330,6 +341,9 @@ static __always_inline void flow_saw_in(const struct packet *p, struct up_flow *
 static __always_inline void flow_saw_out(const struct packet *p, struct up_flow *flow)
 {
 	flow_touch(flow);
+	if (flow->marks & UP_FLOW_ENDED && flow->end == UP_END_CLIENT_RESET &&
+	    !(p->flags & TCP_RST))
+		flow_unend(flow);
 	if (p->flags & TCP_ACK)
 		acked_advance(&flow->acked_up, flow->seq_start, p->ack);
 	if (p->flags & TCP_FIN && !(flow->marks & UP_FLOW_FIN_DOWN_ACKED)) {

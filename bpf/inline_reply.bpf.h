@@ -67,25 +67,34 @@ __noinline long packet_turn(struct __sk_buff *skb, const struct packet *p)
 			       : swap_bytes(skb, p->net + IPV6_OFF_SADDR, 16);
 }
 
-/* The sender's may be used up: our packet begins its way here. */
-static __always_inline long set_ttl(struct __sk_buff *skb, const struct packet *p)
+static __always_inline __u32 ttl_at(const struct packet *p)
 {
-	__u8 before[2], after[2];
+	return p->net + (p->version == 4 ? IPV4_OFF_TTL : IPV6_OFF_HOPS);
+}
+
+static __always_inline __u8 get_ttl(struct __sk_buff *skb, const struct packet *p)
+{
+	__u8 ttl = REPLY_TTL;
+
+	(void)bpf_skb_load_bytes(skb, ttl_at(p), &ttl, sizeof(ttl));
+	return ttl;
+}
+
+static __always_inline long set_ttl(struct __sk_buff *skb, const struct packet *p, __u8 ttl)
+{
+	__u8 before[2], after[2]; /* IPv4's sum is over words: the protocol is in this one */
 	long err;
 
-	if (p->version == 6) {
-		after[0] = REPLY_TTL;
-		return bpf_skb_store_bytes(skb, p->net + IPV6_OFF_HOPS, after, 1,
-					   BPF_F_RECOMPUTE_CSUM);
-	}
-	err = bpf_skb_load_bytes(skb, p->net + IPV4_OFF_TTL, before, sizeof(before));
+	if (p->version == 6)
+		return bpf_skb_store_bytes(skb, ttl_at(p), &ttl, 1, BPF_F_RECOMPUTE_CSUM);
+	err = bpf_skb_load_bytes(skb, ttl_at(p), before, sizeof(before));
 	if (err)
 		return err;
-	after[0] = REPLY_TTL;
+	after[0] = ttl;
 	after[1] = before[1];
 	err = bpf_l3_csum_replace(skb, p->net + IPV4_OFF_CHECK, *(__u16 *)before, *(__u16 *)after,
 				  2);
-	return err ? err : bpf_skb_store_bytes(skb, p->net + IPV4_OFF_TTL, after, sizeof(after), 0);
+	return err ? err : bpf_skb_store_bytes(skb, ttl_at(p), after, sizeof(after), 0);
 }
 
 /* What a packet of ours says, in the app's numbers. */
@@ -150,7 +159,7 @@ static __noinline long packet_reply(struct __sk_buff *skb, const struct packet *
 	image_answer(&image, p, flow, reply, timestamp_of(skb, p, &image));
 	err = packet_turn(skb, p);
 	if (!err)
-		err = set_ttl(skb, p);
+		err = set_ttl(skb, p, REPLY_TTL); /* its way begins here */
 	if (!err)
 		err = image_seal(skb, p, &image, state);
 	if (err)
@@ -193,7 +202,10 @@ static __noinline int reply_and_pass(struct __sk_buff *skb, struct packet *p,
 	if (drop_payload(skb, p) || !image_load(skb, p, image))
 		goto failed;
 	if (reply->flags) {
-		if (packet_reply(skb, p, flow, reply) || packet_turn(skb, p))
+		__u8 ttl = get_ttl(skb, p);
+
+		if (packet_reply(skb, p, flow, reply) || packet_turn(skb, p) ||
+		    set_ttl(skb, p, ttl))
 			goto failed;
 		if (reply->flags & TCP_RST)
 			FLOW_STAT(resets_sent);

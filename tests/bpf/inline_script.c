@@ -158,7 +158,6 @@ struct segment answered(const struct segment *in, uint8_t flags)
 	segment.seq = lab.mode->start;
 	segment.flags = flags;
 	segment.len = 0;
-	segment.ttl = TTL_OWN;
 	return segment;
 }
 

@@ -32,7 +32,6 @@ typedef void loop_timer_fn(struct loop_timer *timer);
 /* Embedded in its owner. Zero-initialised: not armed. */
 struct loop_timer {
 	loop_timer_fn *fn;
-	uint64_t deadline_us;
 	uint32_t place; /* in the heap, from 1; 0: not armed */
 };
 

@@ -75,9 +75,9 @@ void loop_free(struct loop *loop)
 	free(loop);
 }
 
-int loop_add_uring(struct loop *loop)
+int loop_add_uring(struct loop *loop, const struct uring_handlers *handlers)
 {
-	return uring_new(&loop->uring);
+	return uring_new(handlers, &loop->uring);
 }
 
 struct uring *loop_uring(const struct loop *loop)

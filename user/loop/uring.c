@@ -34,6 +34,7 @@ struct sending {
 
 struct uring {
 	struct io_uring ring;
+	const struct uring_handlers *handlers;
 	struct io_uring_buf_ring *group;
 	uint8_t *buffers;
 	int epoll_fd;
@@ -74,7 +75,7 @@ static int offer_all(struct uring *uring)
 	return err;
 }
 
-int uring_new(struct uring **ret)
+int uring_new(const struct uring_handlers *handlers, struct uring **ret)
 {
 	/* One thread submits and reaps, when it asks to: no interrupts, no locks (6.1). It is
 	 * not this one, so the ring starts disabled. */
@@ -88,6 +89,7 @@ int uring_new(struct uring **ret)
 
 	if (!uring)
 		return -ENOMEM;
+	uring->handlers = handlers;
 	err = io_uring_queue_init_params(SUBMISSIONS, &uring->ring, &params);
 	if (err)
 		return err;
@@ -154,6 +156,7 @@ int uring_receive(struct uring *uring, struct uring_op *op, int fd)
 	sqe->flags |= IOSQE_BUFFER_SELECT;
 	sqe->buf_group = BUFFER_GROUP;
 	sqe->user_data = (uintptr_t)op;
+	op->sends = false;
 	uring->pending++;
 	return 0;
 }
@@ -166,6 +169,7 @@ int uring_send(struct uring *uring, struct uring_op *op, int fd, const struct ur
 		return -EBUSY;
 	io_uring_prep_send(sqe, fd, bytes->data, bytes->len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	sqe->user_data = (uintptr_t)op;
+	op->sends = true;
 	uring->sends[bytes->buffer] = (struct sending){ *bytes, sqe, uring->round };
 	uring->pending++;
 	return 0;
@@ -243,16 +247,20 @@ static void complete(struct uring *uring, const struct io_uring_cqe *cqe)
 
 	if (!more)
 		uring->pending--;
+	if (op->sends) {
+		uring->handlers->sent(op, cqe->res);
+		return;
+	}
 	bytes.buffer = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
 	if (cqe->flags & IORING_CQE_F_BUFFER && cqe->res <= 0)
 		uring_give(uring, bytes.buffer); /* 6.1 picks one for the end of a stream, too */
 	if (!(cqe->flags & IORING_CQE_F_BUFFER) || cqe->res <= 0) {
-		op->fn(op, cqe->res, more, NULL);
+		uring->handlers->received(op, cqe->res, more, NULL);
 		return;
 	}
 	bytes.data = uring->buffers + (size_t)bytes.buffer * BUFFER_BYTES;
 	bytes.len = (uint32_t)cqe->res;
-	op->fn(op, cqe->res, more, &bytes);
+	uring->handlers->received(op, cqe->res, more, &bytes);
 }
 
 bool uring_dispatch(struct uring *uring)

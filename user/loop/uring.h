@@ -26,18 +26,24 @@ struct uring_bytes {
 
 #define URING_BUFFERS 256U
 
-/* result: bytes, 0 at the end of the stream, or -errno. more: the operation goes on; else
- * this was its last word and *op may be reused or freed. bytes: of a receive with
- * result > 0, else NULL. */
-typedef void uring_fn(struct uring_op *op, int result, bool more, const struct uring_bytes *bytes);
+/* Who is told. result: bytes, 0 at the end of the stream, or -errno. */
+struct uring_handlers {
+	/* more: the operation goes on; else this was its last word and *op may be reused or
+	 * freed. bytes: with result > 0, else NULL. */
+	void (*received)(struct uring_op *op, int result, bool more,
+			 const struct uring_bytes *bytes);
+	/* Its last word. */
+	void (*sent)(struct uring_op *op, int result);
+};
 
 /* Embedded in its owner, which lives until the operation's last word. */
 struct uring_op {
-	uring_fn *fn;
+	bool sends;
 };
 
-/* 0, or -errno where the host has no io_uring for us (old, refused by sysctl or seccomp). */
-int uring_new(struct uring **ret);
+/* 0, or -errno where the host has no io_uring for us (old, refused by sysctl or seccomp).
+ * *handlers is static. */
+int uring_new(const struct uring_handlers *handlers, struct uring **ret);
 void uring_free(struct uring *uring);
 
 /* The calling thread is its user from now on; epoll_fd's readiness ends uring_wait().

@@ -76,15 +76,13 @@ static void keep_rest(struct session *session, struct leg *target, int result)
 	uring_path_leave(session, source_of(session, way));
 }
 
-static void on_sent(struct uring_op *op, int result, bool more, const struct uring_bytes *none)
+static void on_sent(struct uring_op *op, int result)
 {
 	struct leg *target = container_of(op, struct leg, send);
 	struct session *session = session_of(target);
 	enum way way = target->side == BACK ? UP : DOWN;
 	struct flow *flow = flow_of(session, way);
 
-	(void)more;
-	(void)none;
 	flow->sending = false;
 	if (count_down(session)) {
 		uring_give(uring_of(session), flow->buffer);
@@ -106,7 +104,6 @@ static void forward(struct session *session, enum way way, const struct uring_by
 			(target->flags & (LEG_WRITABLE | LEG_DEAD)) == LEG_WRITABLE;
 
 	copy_count(session, way, bytes->len);
-	target->send.fn = on_sent;
 	if (free_way && !uring_send(uring_of(session), &target->send, target->source.fd, bytes)) {
 		flow->sending = true;
 		flow->buffer = bytes->buffer;
@@ -192,6 +189,8 @@ static void on_received(struct uring_op *op, int result, bool more, const struct
 		show_changed(session);
 }
 
+const struct uring_handlers uring_path_handlers = { .received = on_received, .sent = on_sent };
+
 static bool may_begin(const struct session *session, const struct leg *leg)
 {
 	enum way way = leg->side == FRONT ? UP : DOWN;
@@ -211,7 +210,6 @@ void uring_path_begin(struct session *session, struct leg *leg)
 
 	if (!uring || !may_begin(session, leg))
 		return;
-	leg->receive.fn = on_received;
 	if (uring_receive(uring, &leg->receive, leg->source.fd))
 		return;
 	leg->flags |= LEG_URING;

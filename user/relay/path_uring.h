@@ -8,7 +8,11 @@
 #ifndef RELAY_PATH_URING_H
 #define RELAY_PATH_URING_H
 
+#include "loop/uring.h"
 #include "relay/session.h"
+
+/* What a worker's io_uring is made with: every operation of it is a leg's. */
+extern const struct uring_handlers uring_path_handlers;
 
 /* Let io_uring receive for a leg that has been read empty, if it may (LEG_URING then). */
 void uring_path_begin(struct session *session, struct leg *leg);

@@ -13,6 +13,7 @@
 #include "relay/listener.h"
 #include "relay/path_kernel.h"
 #include "relay/path_splice.h"
+#include "relay/path_uring.h"
 #include "relay/relay.h"
 #include "relay/session.h"
 #include "relay/show.h"
@@ -106,8 +107,10 @@ static void on_tick(struct loop_timer *timer)
 /* Optional: epoll does everything where io_uring is refused. */
 static void add_uring(struct worker *worker)
 {
-	int err = worker->relay->conf->io_uring ? loop_add_uring(worker->loop) : 0;
+	int err = 0;
 
+	if (worker->relay->conf->io_uring)
+		err = loop_add_uring(worker->loop, &uring_path_handlers);
 	if (err && !worker->index)
 		log_info("io_uring.off reason=\"%s\" events=epoll", strerror(-err));
 }

@@ -43,11 +43,9 @@ static void stop_on_peer_event(struct loop_source *source, uint32_t events)
 	assert_int_equal(uring_cancel(loop_uring(t.loop), &t.receive), 0);
 }
 
-static void on_sent(struct uring_op *op, int result, bool more, const struct uring_bytes *bytes)
+static void on_sent(struct uring_op *op, int result)
 {
-	(void)op;
-	assert_false(more);
-	assert_null(bytes);
+	assert_ptr_equal(op, &t.send);
 	t.sent = result;
 	loop_stop(t.loop);
 }
@@ -56,7 +54,7 @@ static void on_received(struct uring_op *op, int result, bool more, const struct
 {
 	struct uring *uring = loop_uring(t.loop);
 
-	(void)op;
+	assert_ptr_equal(op, &t.receive);
 	if (bytes) {
 		assert_int_equal(result, bytes->len);
 		if (t.len + bytes->len < sizeof(t.text)) {
@@ -95,16 +93,15 @@ static void connect_pair(void)
 
 static int set_up(void **state)
 {
+	static const struct uring_handlers handlers = { .received = on_received, .sent = on_sent };
 	int err;
 
 	(void)state;
 	memset(&t, 0, sizeof(t));
-	t.receive.fn = on_received;
-	t.send.fn = on_sent;
 	t.last_word = 1;
 	connect_pair();
 	assert_int_equal(loop_new(&t.loop), 0);
-	err = loop_add_uring(t.loop);
+	err = loop_add_uring(t.loop, &handlers);
 	if (err) {
 		printf("SKIP: no io_uring for us on this host: %s\n", strerror(-err));
 		skip();

@@ -18,12 +18,9 @@
 /* At the end of a stream: without any progress for so long, the law is broken. */
 #define LAW_PATIENCE_US (10 * 1000000ULL)
 
-void kernel_refresh(struct session *session, enum way way)
+uint64_t flow_redirected(const struct flow *flow)
 {
-	struct flow *flow = flow_of(session, way);
-
-	if (flow->accel)
-		flow->redirected = kern_direction_redirected(&flow->accel->dir);
+	return flow->accel ? kern_direction_redirected(&flow->accel->dir) : 0;
 }
 
 void bulk_bound_source(struct session *session, enum way way)
@@ -96,8 +93,8 @@ static int start(struct session *session, enum way way)
 		return err;
 	/* recv() gives one segment at a time now: only EAGAIN means empty. */
 	source->flags |= LEG_DRAIN | LEG_READABLE;
-	if (list_empty(&session->fast))
-		list_append(&session->worker->accelerated, &session->fast);
+	list_remove(&session->all);
+	list_append(&session->worker->accelerated, &session->all);
 	return 0;
 }
 
@@ -187,10 +184,8 @@ void kernel_header_consumed(struct session *session, uint32_t header_len)
 
 void kernel_free(struct session *session, enum way way)
 {
-	if (!flow_of(session, way)->accel)
-		return;
-	kernel_refresh(session, way);
-	accel_drop(session, way);
+	if (flow_of(session, way)->accel)
+		accel_drop(session, way);
 }
 
 /* Has the target taken more since the last look? */
@@ -247,7 +242,6 @@ static bool ready_to_move(struct session *session, enum way way)
 	uint32_t queued = law_queued(target);
 	uint64_t written;
 
-	kernel_refresh(session, way);
 	if (target->flags & LEG_DEAD || law_written(session, way, &written))
 		return true; /* nobody waits for the order; the leg's own event ends it */
 	if (queued != accel->queued)
@@ -290,11 +284,9 @@ enum relay_result kernel_move(struct session *session, enum way way)
 		return RELAY_ERROR;
 	}
 	if (accel->kernel_mode) {
-		if (!kern_direction_user(&accel->dir)) {
-			kernel_refresh(session, way);
+		if (!kern_direction_user(&accel->dir))
 			return source->flags & (LEG_HUP | LEG_DEAD) ? accel_finish(session, way)
 								    : accel_nudge(session, way);
-		}
 		accel_to_user(session, way);
 	}
 	if (accel->waiting) {

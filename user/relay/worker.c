@@ -48,14 +48,17 @@ static void drain(struct worker *worker)
 	stop_when_empty(worker);
 }
 
+static void abort_all(struct list *sessions)
+{
+	while (!list_empty(sessions))
+		session_abort(container_of(sessions->next, struct session, all), "shutdown");
+}
+
 static void stop(struct worker *worker)
 {
 	drain(worker);
-	while (!list_empty(&worker->sessions)) {
-		struct session *session = container_of(worker->sessions.next, struct session, all);
-
-		session_abort(session, "shutdown");
-	}
+	abort_all(&worker->sessions);
+	abort_all(&worker->accelerated);
 }
 
 static void on_command(struct loop_source *source, uint32_t events)

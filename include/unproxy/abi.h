@@ -77,8 +77,9 @@ struct up_direction {
 	__u32 room;         /* bytes that may be in the target now */
 	__u32 acked_seq;    /* the target's snd_una at acked_ns */
 	__u64 acked_ns;     /* CLOCK_MONOTONIC */
+	__u64 cookie;       /* of the source: its key in the other maps */
 	__u32 peer;         /* the pair's other direction, UP_NO_PEER: none */
-	__u32 pad2[7];      /* two cache lines: workers and CPUs do not share one */
+	__u32 pad2[5];      /* two cache lines: workers and CPUs do not share one */
 };
 _Static_assert(sizeof(struct up_direction) == 128, "up_direction is mmap ABI");
 

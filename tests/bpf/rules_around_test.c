@@ -153,7 +153,7 @@ static void assert_refused(int fd, const char *what)
 	print_message("K12: %s: %s\n", what, err ? strerror(-err) : "accepted");
 	if (!err)
 		fail_msg("%s was accepted", what);
-	assert_false(in_map(kern->skel->maps.sources, dir.cookie));
+	assert_false(in_map(kern->skel->maps.sources, dir.shared->cookie));
 	kern_direction_free(kern, &dir);
 }
 

@@ -37,7 +37,7 @@ static void k5_entries_live_as_long_as_sockets(void **state)
 
 	rig_open(&rig);
 	stream_accelerate(&rig.up);
-	cookie = rig.up.dir.cookie;
+	cookie = rig.up.dir.shared->cookie;
 	stream_send_all(&rig.up, MANY);
 	kern_direction_take(&rig.up.dir);
 	stream_arrives_moved(&rig.up);
@@ -175,7 +175,7 @@ static void k10_handed_back_together(void **state)
 	rig_open(&rig);
 	stream_accelerate(&rig.up);
 	stream_accelerate(&rig.down);
-	kern_direction_couple(&rig.up.dir, &rig.down.dir);
+	kern_direction_couple(kern, &rig.up.dir, &rig.down.dir);
 	stream_fill(&rig.up, NULL);
 	assert_true(kern_direction_user(&rig.up.dir));
 	assert_true(kern_direction_user(&rig.down.dir));
@@ -220,7 +220,7 @@ static void k10_upload_before_reading(void **state)
 	rig_open(&rig);
 	stream_accelerate(&rig.up);
 	stream_accelerate(&rig.down);
-	kern_direction_couple(&rig.up.dir, &rig.down.dir);
+	kern_direction_couple(kern, &rig.up.dir, &rig.down.dir);
 	while (rig.up.received < UPLOAD || rig.down.received < UPLOAD) {
 		size_t moved = move_both(&rig);
 

@@ -49,9 +49,6 @@ int kern_selftest(struct kern *kern, char *why, size_t why_size);
  */
 struct kern_direction {
 	struct up_direction *shared; /* NULL: none */
-	uint64_t cookie;             /* of the source */
-	uint32_t index;
-	unsigned worker;
 };
 
 struct kern_source {
@@ -75,7 +72,8 @@ int kern_direction_target(struct kern *kern, const struct kern_direction *dir, i
 int kern_direction_start(struct kern *kern, const struct kern_direction *dir, int source_fd);
 
 /* The two directions of a pair: one handed back takes the other along. Both in user mode. */
-void kern_direction_couple(const struct kern_direction *a, const struct kern_direction *b);
+void kern_direction_couple(const struct kern *kern, const struct kern_direction *a,
+			   const struct kern_direction *b);
 
 /* Give the slot back. Call after close() of the source: then no program can run on it. */
 void kern_direction_free(struct kern *kern, struct kern_direction *dir);

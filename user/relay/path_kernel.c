@@ -108,7 +108,7 @@ int kernel_begin(struct session *session)
 	if (err)
 		accel_drop(session, UP);
 	else /* the program shows what it parses */
-		session->shown_cookie = session->flows[UP].accel->dir.cookie;
+		session->shown_cookie = session->flows[UP].accel->dir.shared->cookie;
 	return err;
 }
 
@@ -159,7 +159,7 @@ int kernel_promote(struct session *session, enum way way)
 	if (!err && !begun)
 		err = start(session, way);
 	if (!err && flow_of(session, way == UP ? DOWN : UP)->accel)
-		kern_direction_couple(&flow->accel->dir,
+		kern_direction_couple(session->worker->relay->kern, &flow->accel->dir,
 				      &flow_of(session, way == UP ? DOWN : UP)->accel->dir);
 	if (err) {
 		flow->kernel_refused = true;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "base/cleanup.h"
 #include "base/socket.h"
 #include "obs/log.h"
 #include "relay/accel.h"
@@ -44,12 +45,34 @@ static int prepare_target(struct session *session, enum way way)
 	return socket_set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, -1);
 }
 
+/* An idle connection keeps them, so the pair's are one allocation: made for the first of
+ * the two, freed with the last. */
+static struct accel *take_one(const struct session *session, enum way way)
+{
+	enum way back = way == UP ? DOWN : UP;
+	struct accel *pair = session->flows[back].accel;
+
+	if (pair)
+		pair -= back;
+	else
+		pair = malloc(2 * sizeof(*pair));
+	if (!pair)
+		return NULL;
+	pair[way] = (struct accel){ .before = session->flows[way].copied };
+	return &pair[way];
+}
+
+static void give_one(const struct session *session, enum way way, struct accel *accel)
+{
+	if (!session->flows[way == UP ? DOWN : UP].accel)
+		free(accel - way);
+}
+
 static int accel_new(struct session *session, enum way way, enum up_stage stage)
 {
 	struct kern *kern = session->worker->relay->kern;
 	const struct conf_listener *conf = session->listener->conf;
-	struct flow *flow = flow_of(session, way);
-	struct accel *accel = calloc(1, sizeof(*accel));
+	struct accel *accel = take_one(session, way);
 	struct kern_source source = {
 		.fd = source_of(session, way)->source.fd,
 		.worker = session->worker->index,
@@ -64,11 +87,10 @@ static int accel_new(struct session *session, enum way way, enum up_stage stage)
 		return -ENOMEM;
 	err = kern_direction_new(kern, &source, &accel->dir);
 	if (err) {
-		free(accel);
+		give_one(session, way, accel);
 		return err;
 	}
-	accel->before = flow->copied;
-	flow->accel = accel;
+	flow_of(session, way)->accel = accel;
 	return 0;
 }
 
@@ -77,8 +99,7 @@ static void accel_drop(struct session *session, enum way way)
 	struct flow *flow = flow_of(session, way);
 
 	kern_direction_free(session->worker->relay->kern, &flow->accel->dir);
-	free(flow->accel);
-	flow->accel = NULL;
+	give_one(session, way, TAKE_PTR(flow->accel));
 }
 
 static int start(struct session *session, enum way way)
@@ -193,8 +214,8 @@ static bool progressed(struct session *session, struct accel *accel, uint64_t wr
 {
 	uint64_t now = loop_now(session->worker->loop);
 
-	if (written != accel->written || !accel->progress_us) {
-		accel->written = written;
+	if ((uint32_t)written != accel->written || !accel->progress_us) {
+		accel->written = (uint32_t)written;
 		accel->progress_us = now;
 		accel->wait_us = 0;
 		return true;
@@ -258,7 +279,7 @@ void accel_to_kernel(struct session *session, enum way way)
 	accel->ready = false;
 	accel->wait_us = 0;
 	accel->looks = 0;
-	accel->seen = kern_direction_seen(&accel->dir);
+	accel->seen = (uint32_t)kern_direction_seen(&accel->dir);
 	leg_watch_input(session, source_of(session, way), false);
 }
 

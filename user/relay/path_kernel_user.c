@@ -70,7 +70,7 @@ enum relay_result accel_nudge(struct session *session, enum way way)
 {
 	struct flow *flow = flow_of(session, way);
 	struct accel *accel = flow->accel;
-	uint64_t seen = kern_direction_seen(&accel->dir);
+	uint32_t seen = (uint32_t)kern_direction_seen(&accel->dir);
 
 	if (!accel->ahead || accel->looks == NUDGE_LOOKS)
 		return RELAY_AGAIN;

@@ -18,21 +18,12 @@
 #include "relay/law.h"
 #include "relay/session.h"
 
-#define MANY (256 << 10)
-
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
 #ifndef ENOTSUPP
 #define ENOTSUPP 524 /* the kernel's own, in no header of user space */
 #endif
-
-static bool in_map(const struct bpf_map *map, uint64_t cookie)
-{
-	uint64_t value;
-
-	return bpf_map_lookup_elem(bpf_map__fd(map), &cookie, &value) == 0;
-}
 
 static uint64_t received(const struct session *session, enum way way)
 {

@@ -114,13 +114,12 @@ def host_memory(bench):
             "used": leaks.meminfo("MemTotal") - leaks.meminfo("MemAvailable")}
 
 
-TURNS = ",".join(f"rx:{2 * (n + 1)},data:2" for n in range(200)) + ",fin"
+ASK, ANSWER = peer.turns(2, 2, 200)
 
 
 def turns(bench):
     """Milliseconds of 200 questions and answers on a connection of their own, by the second listener."""
-    tx = "v1," + ",".join(f"data:2,rx:{2 * (n + 1)}" for n in range(200)) + ",fin"
-    result = bench.client(4, 8090, tx=tx, rx="data:400,eof").finish(30)[0]
+    result = bench.client(4, 8090, tx=f"v1,{ASK},fin", rx="data:400,eof").finish(30)[0]
     assert "why" not in result, result
     return result["ms"]
 
@@ -134,7 +133,7 @@ def test_a_hundred_stopped_clients(bench, path):
     count = 100
     bench.daemon(d.listener(path=path) + d.backend() + d.listener("other", path, "0.0.0.0:8090", "127.0.0.1:3001"))
     s = bench.server(4, tx="rx:8,data:1073741824", rx="rest", count=count, parallel=count, timeout=80, sndbuf=65536)
-    echo = bench.server(4, 3001, tx=TURNS, rx="data:400,eof", count=2, parallel=2)
+    echo = bench.server(4, 3001, tx=f"{ANSWER},fin", rx="data:400,eof", count=2, parallel=2)
     alone = turns(bench)
     before = host_memory(bench)
     c = bench.client(4, tx="v1,data:8,rx:16000000,rst", rx="go:1,data:16000000", count=count, parallel=count, timeout=80, rcvbuf=65536)

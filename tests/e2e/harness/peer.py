@@ -9,6 +9,13 @@ from . import tools
 from .wait import until
 
 
+def turns(question, answer, count):
+    """What a client and a server send and wait for that speak in turns, in bytes."""
+    client = ",".join(f"data:{question},rx:{answer * (n + 1)}" for n in range(count))
+    server = ",".join(f"rx:{question * (n + 1)},data:{answer}" for n in range(count))
+    return client, server
+
+
 class Peer:
     """One stream_peer process; its results come in as it prints them."""
 

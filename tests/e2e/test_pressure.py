@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Readers that are slow or stand still, and what that costs the host. Nothing is lost, memory is bounded."""
 import os
+import signal
 import time
 
 import pytest
@@ -103,6 +104,24 @@ def test_flips_in_both_directions(path_bench):
     s = bench.server(family, tx="data:90000000,fin", rx=script, rcvbuf=131072)
     c = bench.client(family, tx="v1,data:90000000,fin", rx=script, rcvbuf=131072)
     peer.assert_exact(c.finish(85), s.finish(), 1)
+
+
+@pytest.mark.parametrize("path", ["splice", "epoll"])
+def test_everybody_speaks_at_once(bench, path):
+    """More connections with something to read than a worker's io_uring has buffers: all send while the daemon
+    stands still, then it meets them together, first with a little each, then with a lot."""
+    count = 1500
+    bench.path_daemon(path, 4)
+    process = bench.daemons[0].process
+    s = bench.server(4, tx="rx:100,data:100,rx:300,data:3000,rx:20300,data:100000,fin", rx="data:20300,eof", count=count, parallel=count)
+    c = bench.client(4, tx="v1,data:100,rx:100,go:1,data:200,rx:3100,go:2,data:20000,fin", rx="data:103100,eof", count=count, parallel=count)
+    for level, sent, answered in ((1, 300, 100), (2, 20300, 3100)):
+        until(lambda: c.stat()["rx"] == answered * count, "an answer to each", 20)
+        process.send_signal(signal.SIGSTOP)
+        c.go(level)
+        until(lambda: c.stat()["tx"] == sent * count, "a question of each", 20)
+        process.send_signal(signal.SIGCONT)
+    peer.assert_exact(c.finish(), s.finish(), count)
 
 
 def host_memory(bench):

@@ -143,14 +143,35 @@ void rig_open(struct rig *rig)
 	assert_int_equal(socket_set_int(rig->front, SOL_SOCKET, SO_SNDBUFFORCE, TARGET_SNDBUF), 0);
 }
 
+void close_now(int *fd)
+{
+	cleanup_close(fd);
+	*fd = -1;
+}
+
 void rig_close(struct rig *rig)
 {
-	cleanup_close(&rig->client);
-	cleanup_close(&rig->front);
-	cleanup_close(&rig->back);
-	cleanup_close(&rig->server);
+	close_now(&rig->client);
+	close_now(&rig->front);
+	close_now(&rig->back);
+	close_now(&rig->server);
 	kern_direction_free(kern, &rig->up.dir);
 	kern_direction_free(kern, &rig->down.dir);
+}
+
+int rig_set_up(void **state)
+{
+	static struct rig rig;
+
+	rig_open(&rig);
+	*state = &rig;
+	return 0;
+}
+
+int rig_tear_down(void **state)
+{
+	rig_close(*state);
+	return 0;
 }
 
 void stream_new(struct stream *stream, enum up_stage stage)

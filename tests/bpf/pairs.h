@@ -69,6 +69,12 @@ bool in_map(const struct bpf_map *map, uint64_t cookie);
 void pair_open(int *ret_connected, int *ret_accepted);
 void rig_open(struct rig *rig);
 void rig_close(struct rig *rig);
+void close_now(int *fd); /* before rig_close() */
+
+/* Most tests: *state is an open rig, closed however the test ends. */
+#define rig_test(test) cmocka_unit_test_setup_teardown(test, rig_set_up, rig_tear_down)
+int rig_set_up(void **state);
+int rig_tear_down(void **state);
 
 /* Slot and target; the direction is in user mode and the program not yet on the socket. */
 void stream_new(struct stream *stream, enum up_stage stage);

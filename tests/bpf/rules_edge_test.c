@@ -21,23 +21,22 @@ static void k5_entries_live_as_long_as_sockets(void **state)
 {
 	const struct relay_bpf *skel = kern->skel;
 	uint64_t cookie;
-	struct rig rig;
+	struct rig *rig = *state;
 
-	rig_open(&rig);
-	stream_accelerate(&rig.up);
-	cookie = rig.up.dir.shared->cookie;
-	stream_send_all(&rig.up, MANY);
-	kern_direction_take(&rig.up.dir);
-	stream_arrives_moved(&rig.up);
-	stream_move_all(&rig.up);
-	(void)stream_resume(&rig.up);
-	assert_return_code(shutdown(rig.client, SHUT_WR), errno);
-	assert_true(poll_for(rig.front, POLLRDHUP) & POLLRDHUP);
+	stream_accelerate(&rig->up);
+	cookie = rig->up.dir.shared->cookie;
+	stream_send_all(&rig->up, MANY);
+	kern_direction_take(&rig->up.dir);
+	stream_arrives_moved(&rig->up);
+	stream_move_all(&rig->up);
+	(void)stream_resume(&rig->up);
+	assert_return_code(shutdown(rig->client, SHUT_WR), errno);
+	assert_true(poll_for(rig->front, POLLRDHUP) & POLLRDHUP);
 	assert_true(in_map(skel->maps.sources, cookie));
 	assert_true(in_map(skel->maps.targets, cookie));
 	assert_true(in_map(skel->maps.direction_of, cookie));
 
-	rig_close(&rig);
+	rig_close(rig);
 	assert_false(in_map(skel->maps.sources, cookie));
 	assert_false(in_map(skel->maps.targets, cookie));
 	assert_false(in_map(skel->maps.direction_of, cookie));
@@ -57,9 +56,8 @@ static void k5_close_with_law_held(void **state)
 		assert_return_code(shutdown(rig.client, SHUT_WR), errno);
 		assert_true(poll_for(rig.front, POLLRDHUP) & POLLRDHUP);
 		assert_soon(stream_written(&rig.up) == rig.up.sent);
-		cleanup_close(&rig.front);
-		cleanup_close(&rig.back);
-		rig.front = rig.back = -1;
+		close_now(&rig.front);
+		close_now(&rig.back);
 		kern_direction_free(kern, &rig.up.dir);
 		while (rig.up.received < rig.up.sent) {
 			assert_true(poll_for(rig.server, POLLIN) & POLLIN);
@@ -123,14 +121,13 @@ static void k9_no_wake_per_segment(void **state)
 	struct session session = { .worker = worker };
 	struct leg *leg = &session.legs[FRONT];
 	unsigned before, slept;
-	struct rig rig;
+	struct rig *rig = *state;
 
 	assert_non_null(worker);
 	assert_int_equal(loop_new(&worker->loop), 0);
 	watcher = (struct watcher){ .worker = worker };
-	rig_open(&rig);
-	leg->source = (struct loop_source){ .fn = on_wake, .fd = rig.front };
-	stream_accelerate(&rig.up);
+	leg->source = (struct loop_source){ .fn = on_wake, .fd = rig->front };
+	stream_accelerate(&rig->up);
 	assert_int_equal(loop_add(worker->loop, &leg->source, EPOLLIN | EPOLLRDHUP | EPOLLET), 0);
 	leg_watch_input(&session, leg, false);
 	assert_int_equal(pthread_create(&watcher.thread, NULL, watch, NULL), 0);
@@ -138,17 +135,17 @@ static void k9_no_wake_per_segment(void **state)
 
 	before = sleeps_of_watcher();
 	for (unsigned i = 0; i < SEGMENTS; i++) {
-		stream_send_all(&rig.up, 100);
-		stream_arrives(&rig.up);
+		stream_send_all(&rig->up, 100);
+		stream_arrives(&rig->up);
 	}
 	slept = sleeps_of_watcher() - before;
-	assert_return_code(shutdown(rig.client, SHUT_WR), errno);
+	assert_return_code(shutdown(rig->client, SHUT_WR), errno);
 	assert_int_equal(pthread_join(watcher.thread, NULL), 0);
 	print_message("K9: %u sleeps in %u segments\n", slept, SEGMENTS);
 	assert_in_range(slept, 0, SEGMENTS / 10);
 	assert_true(watcher.events & EPOLLRDHUP);
 
-	rig_close(&rig);
+	rig_close(rig);
 	loop_free(worker->loop);
 	free(worker);
 }
@@ -158,18 +155,16 @@ static void k9_no_wake_per_segment(void **state)
  * kern_direction_couple() does nothing -> down is not in user mode. */
 static void k10_handed_back_together(void **state)
 {
-	struct rig rig;
+	struct rig *rig = *state;
 
-	rig_open(&rig);
-	stream_accelerate(&rig.up);
-	stream_accelerate(&rig.down);
-	kern_direction_couple(kern, &rig.up.dir, &rig.down.dir);
-	stream_fill(&rig.up, NULL);
-	assert_true(kern_direction_user(&rig.up.dir));
-	assert_true(kern_direction_user(&rig.down.dir));
-	assert_int_equal(events_of(rig.up.dir.shared->token, UP_HANDBACK_CONGESTED), 1);
-	assert_int_equal(events_of(rig.down.dir.shared->token, UP_HANDBACK_COUPLED), 1);
-	rig_close(&rig);
+	stream_accelerate(&rig->up);
+	stream_accelerate(&rig->down);
+	kern_direction_couple(kern, &rig->up.dir, &rig->down.dir);
+	stream_fill(&rig->up, NULL);
+	assert_true(kern_direction_user(&rig->up.dir));
+	assert_true(kern_direction_user(&rig->down.dir));
+	assert_int_equal(events_of(rig->up.dir.shared->token, UP_HANDBACK_CONGESTED), 1);
+	assert_int_equal(events_of(rig->down.dir.shared->token, UP_HANDBACK_COUPLED), 1);
 }
 
 /* As the daemon does: both go back, or none. */
@@ -203,43 +198,41 @@ static bool move_both(struct rig *rig)
 static void k10_upload_before_reading(void **state)
 {
 	uint64_t end = now_ms() + DEADLINE_MS;
-	struct rig rig;
+	struct rig *rig = *state;
 
-	rig_open(&rig);
-	stream_accelerate(&rig.up);
-	stream_accelerate(&rig.down);
-	kern_direction_couple(kern, &rig.up.dir, &rig.down.dir);
-	while (rig.up.received < UPLOAD || rig.down.received < UPLOAD) {
-		size_t moved = move_both(&rig);
+	stream_accelerate(&rig->up);
+	stream_accelerate(&rig->down);
+	kern_direction_couple(kern, &rig->up.dir, &rig->down.dir);
+	while (rig->up.received < UPLOAD || rig->down.received < UPLOAD) {
+		size_t moved = move_both(rig);
 
-		if (rig.up.sent < UPLOAD)
-			moved += stream_send(&rig.up, UPLOAD - rig.up.sent);
+		if (rig->up.sent < UPLOAD)
+			moved += stream_send(&rig->up, UPLOAD - rig->up.sent);
 		else
-			moved += stream_read(&rig.down);
-		if (rig.down.sent < UPLOAD)
-			moved += stream_send(&rig.down, UPLOAD - rig.down.sent);
-		moved += stream_read(&rig.up);
+			moved += stream_read(&rig->down);
+		if (rig->down.sent < UPLOAD)
+			moved += stream_send(&rig->down, UPLOAD - rig->down.sent);
+		moved += stream_read(&rig->up);
 		if (moved)
 			end = now_ms() + DEADLINE_MS;
 		else if (now_ms() > end)
-			fail_msg("stuck: up %llu down %llu", (unsigned long long)rig.up.received,
-				 (unsigned long long)rig.down.received);
+			fail_msg("stuck: up %llu down %llu", (unsigned long long)rig->up.received,
+				 (unsigned long long)rig->down.received);
 		else
 			(void)poll(NULL, 0, 1);
 	}
-	assert_int_equal(rig.up.received, rig.up.sent);
-	assert_int_equal(rig.down.received, rig.down.sent);
-	rig_close(&rig);
+	assert_int_equal(rig->up.received, rig->up.sent);
+	assert_int_equal(rig->down.received, rig->down.sent);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(k5_entries_live_as_long_as_sockets),
+		rig_test(k5_entries_live_as_long_as_sockets),
 		cmocka_unit_test(k5_close_with_law_held),
-		cmocka_unit_test(k9_no_wake_per_segment),
-		cmocka_unit_test(k10_handed_back_together),
-		cmocka_unit_test(k10_upload_before_reading),
+		rig_test(k9_no_wake_per_segment),
+		rig_test(k10_handed_back_together),
+		rig_test(k10_upload_before_reading),
 	};
 
 	return cmocka_run_group_tests(tests, kern_set_up, kern_tear_down);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * How long a pair lives, who is woken by it, and its two directions together: K5, K9 and K10
- * of the kernel path's rules. Each test says by which change of the product it was seen
+ * How long a pair lives, who is woken by it, its two directions together, and who opens a
+ * window that shut: K5, K9 and K10 of the kernel path's rules, and what K15 brings along. Each test says by which change of the product it was seen
  * to fail ("Mutation").
  */
 #include "pairs.h"
@@ -13,6 +13,7 @@
 #include "kern/internal.h"
 #include "loop/loop.h"
 #include "relay.skel.h"
+#include "relay/accel.h"
 #include "relay/session.h"
 
 /* K5: entries stay while their sockets live, whatever the mode, and leave by themselves.
@@ -225,6 +226,106 @@ static void k10_upload_before_reading(void **state)
 	assert_int_equal(rig->down.received, rig->down.sent);
 }
 
+/* Of the source: so small that a sender fills it at once. */
+#define SOURCE_RCVBUF (128 << 10)
+#define OPENINGS 100
+
+static uint8_t held[4 * SOURCE_RCVBUF];
+
+/* User mode: the source full, and more in the sender's queue. What the source holds is sent
+ * on and still unread when the kernel has the direction again. Returns its bytes. */
+static size_t resume_before_read(struct rig *rig, bool keeps)
+{
+	struct stream *up = &rig->up;
+	ssize_t got;
+
+	assert_int_equal(socket_set_int(rig->front, SOL_SOCKET, SO_RCVBUF, SOURCE_RCVBUF), 0);
+	stream_new(up, UP_STAGE_STREAM);
+	kern_direction_keeps(&up->dir, keeps);
+	stream_start(up);
+	while (stream_send(up, MOVE_AT_ONCE))
+		;
+	do {
+		got = recv(rig->front, held, sizeof(held), MSG_PEEK | MSG_DONTWAIT);
+		assert_in_range(got, up->kept + 1, sizeof(held) - 1);
+		assert_int_equal(send(rig->back, held + up->kept, (size_t)got - up->kept,
+				      MSG_DONTWAIT | MSG_NOSIGNAL),
+				 (size_t)got - up->kept);
+		up->kept = (uint64_t)got;
+	} while (!stream_resume(up));
+	return (size_t)got;
+}
+
+/* In one recv(), as far as that goes: each opens the window. */
+static void read_off(struct rig *rig, size_t n)
+{
+	while (n) {
+		ssize_t got = recv(rig->front, held, n, MSG_DONTWAIT);
+
+		assert_true(got > 0);
+		n -= (size_t)got;
+	}
+}
+
+/* The daemon's part in kernel mode, once. Returns whether bytes came while it ran. */
+static bool open_window(struct session *session, const struct stream *up)
+{
+	uint64_t seen = kern_direction_seen(&up->dir);
+
+	assert_int_equal(accel_open_window(session, UP), RELAY_AGAIN);
+	return kern_direction_seen(&up->dir) > seen;
+}
+
+/* A recv() that opens the window lets a sender on this host fill the socket's backlog from
+ * within, and the window is shut when it returns. The program asks for it to be opened, and
+ * a peek at one byte, sent long ago, does it. Mutation: window_shut() returns false -> not
+ * asked. Mutation: accel_open_window() without its recv() -> not opened. */
+static void shut_window_is_opened(void **state)
+{
+	unsigned asked = 0, opened = 0;
+
+	for (int turn = 0; turn < OPENINGS && !opened; turn++) {
+		struct rig rig;
+		struct stream *up = &rig.up;
+		struct accel accel;
+		struct session session = { .flows[UP].accel = &accel };
+
+		rig_open(&rig);
+		read_off(&rig, resume_before_read(&rig, true) - 1);
+		session.legs[FRONT].source.fd = rig.front;
+		accel = (struct accel){ .dir = up->dir };
+		asked += events_of(up->dir.shared->token, UP_HANDBACK_NONE);
+		while (up->received < up->sent && !kern_direction_user(&up->dir)) {
+			opened += open_window(&session, up);
+			if (!stream_read(up))
+				(void)poll(NULL, 0, 1);
+		}
+		read_off(&rig, 1);
+		stream_arrives_moved(up);
+		rig_close(&rig);
+	}
+	assert_true(asked);
+	assert_true(opened);
+}
+
+/* With every byte read there is nothing to peek at: the segment at hand is passed up.
+ * Mutation: have_window_opened() asks whoever keeps no byte, too -> not handed back. */
+static void shut_window_hands_back(void **state)
+{
+	unsigned handed_back = 0;
+
+	for (int turn = 0; turn < OPENINGS && !handed_back; turn++) {
+		struct rig rig;
+
+		rig_open(&rig);
+		read_off(&rig, resume_before_read(&rig, false));
+		handed_back = events_of(rig.up.dir.shared->token, UP_HANDBACK_SHUT);
+		stream_arrives_moved(&rig.up);
+		rig_close(&rig);
+	}
+	assert_true(handed_back);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -233,6 +334,8 @@ int main(void)
 		rig_test(k9_no_wake_per_segment),
 		rig_test(k10_handed_back_together),
 		rig_test(k10_upload_before_reading),
+		cmocka_unit_test(shut_window_is_opened),
+		cmocka_unit_test(shut_window_hands_back),
 	};
 
 	return cmocka_run_group_tests(tests, kern_set_up, kern_tear_down);

@@ -157,6 +157,18 @@ bool kern_direction_resume(const struct kern_direction *dir, uint64_t consumed)
 					   __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
 
+void kern_direction_keeps(const struct kern_direction *dir, bool byte_unread)
+{
+	dir->shared->keeps = byte_unread;
+	dir->shared->shut = 0;
+}
+
+bool kern_direction_shut(const struct kern_direction *dir)
+{
+	/* Cleared before the window is opened: what shuts it again is told again. */
+	return dir->shared->shut && __atomic_exchange_n(&dir->shared->shut, 0, __ATOMIC_ACQ_REL);
+}
+
 bool kern_event_is_current(const struct kern *kern, const struct up_event *event)
 {
 	return event->direction < kern->slots && event->token &&

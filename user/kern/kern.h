@@ -89,6 +89,12 @@ uint64_t kern_direction_redirected(const struct kern_direction *dir);
  * given (`consumed` bytes in all) has been sent; fails if more has arrived meanwhile. */
 bool kern_direction_resume(const struct kern_direction *dir, uint64_t consumed);
 
+/* Before a resume: is a byte of the source left unread, for a shut window to be opened by? */
+void kern_direction_keeps(const struct kern_direction *dir, bool byte_unread);
+
+/* Has the source's window been shut? Asked once. */
+bool kern_direction_shut(const struct kern_direction *dir);
+
 /* Take the direction to user mode: undoes kern_direction_resume(). */
 void kern_direction_take(const struct kern_direction *dir);
 

@@ -19,13 +19,11 @@ struct accel {
 	uint64_t progress_us; /* when `written` last grew */
 	/* What the last look found, to see whether anything moves: the low bits do. */
 	union {
-		uint32_t seen;    /* kernel mode: bytes that the program has seen */
 		uint32_t queued;  /* user mode: bytes in the target */
 		uint32_t written; /* the source ended: bytes in the target or beyond */
 	};
 	uint32_t ahead; /* bytes at the source's front that the target has already */
 	uint32_t wait_us;
-	uint8_t looks;        /* of nudge() since the kernel has the direction */
 	bool ready : 1;       /* user mode: nothing is left to move, as far as we know */
 	bool kernel_mode : 1; /* our side of the word: EPOLLIN is not watched */
 	bool waiting : 1;     /* user mode: for what was redirected, and for room */
@@ -49,7 +47,7 @@ enum relay_result accel_wait(struct flow *flow);
 /* User mode: move what the kernel kept for us, and give the direction back. */
 enum relay_result accel_move_kept(struct session *session, enum way way);
 
-/* Kernel mode, just begun: see that the sender goes on. */
-enum relay_result accel_nudge(struct session *session, enum way way);
+/* Kernel mode: see that the sender can go on. */
+enum relay_result accel_open_window(struct session *session, enum way way);
 
 #endif

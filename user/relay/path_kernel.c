@@ -278,8 +278,6 @@ void accel_to_kernel(struct session *session, enum way way)
 	accel->kernel_mode = true;
 	accel->ready = false;
 	accel->wait_us = 0;
-	accel->looks = 0;
-	accel->seen = (uint32_t)kern_direction_seen(&accel->dir);
 	leg_watch_input(session, source_of(session, way), false);
 }
 
@@ -306,8 +304,9 @@ enum relay_result kernel_move(struct session *session, enum way way)
 	}
 	if (accel->kernel_mode) {
 		if (!kern_direction_user(&accel->dir))
-			return source->flags & (LEG_HUP | LEG_DEAD) ? accel_finish(session, way)
-								    : accel_nudge(session, way);
+			return source->flags & (LEG_HUP | LEG_DEAD)
+				       ? accel_finish(session, way)
+				       : accel_open_window(session, way);
 		accel_to_user(session, way);
 	}
 	if (accel->waiting) {

@@ -285,6 +285,11 @@ void accel_to_user(struct session *session, enum way way)
 {
 	struct accel *accel = flow_of(session, way)->accel;
 
+	/* What waits for us is charged with whole packets, small ones with twice their bytes:
+	 * a window of all the buffer would overflow it, and the kernel would drop what it has
+	 * promised room for. tcp_measure_rcv_mss() forgets it, hence each time. */
+	(void)socket_set_int(source_of(session, way)->source.fd, IPPROTO_TCP, TCP_WINDOW_CLAMP,
+			     RELAY_SOURCE_RCVBUF);
 	accel->kernel_mode = false;
 	accel->waiting = true;
 	accel->wait_us = 0;

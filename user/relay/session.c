@@ -120,7 +120,7 @@ static int watch_leg(struct session *session, struct leg *leg)
 		return 0;
 	if (!blocked)
 		uring_path_begin(session, leg);
-	if (leg->flags & LEG_URING && !blocked && !session->settled)
+	if (leg->flags & (LEG_URING | LEG_ENDED) && !blocked && !session->settled)
 		return 0;
 	if (blocked)
 		leg->flags |= LEG_OUTPUT;

@@ -145,6 +145,19 @@ int uring_enable(struct uring *uring, int epoll_fd)
 	return watch_epoll(uring);
 }
 
+int uring_accept(struct uring *uring, struct uring_op *op, int fd)
+{
+	struct io_uring_sqe *sqe = take_sqe(uring);
+
+	if (!sqe)
+		return -EBUSY;
+	io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	sqe->user_data = (uintptr_t)op;
+	op->kind = URING_ACCEPT;
+	uring->pending++;
+	return 0;
+}
+
 int uring_receive(struct uring *uring, struct uring_op *op, int fd)
 {
 	struct io_uring_sqe *sqe = take_sqe(uring);
@@ -156,23 +169,40 @@ int uring_receive(struct uring *uring, struct uring_op *op, int fd)
 	sqe->flags |= IOSQE_BUFFER_SELECT;
 	sqe->buf_group = BUFFER_GROUP;
 	sqe->user_data = (uintptr_t)op;
-	op->sends = false;
+	op->kind = URING_RECEIVE;
 	uring->pending++;
 	return 0;
 }
 
-int uring_send(struct uring *uring, struct uring_op *op, int fd, const struct uring_bytes *bytes)
+/* NULL: not taken. */
+static struct io_uring_sqe *send_from(struct uring *uring, struct uring_op *op, int fd,
+				      const void *data, uint32_t len)
 {
 	struct io_uring_sqe *sqe = take_sqe(uring);
 
 	if (!sqe)
-		return -EBUSY;
-	io_uring_prep_send(sqe, fd, bytes->data, bytes->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		return NULL;
+	io_uring_prep_send(sqe, fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	sqe->user_data = (uintptr_t)op;
-	op->sends = true;
-	uring->sends[bytes->buffer] = (struct sending){ *bytes, sqe, uring->round };
+	op->kind = URING_SEND;
 	uring->pending++;
+	return sqe;
+}
+
+int uring_send(struct uring *uring, struct uring_op *op, int fd, const struct uring_bytes *bytes)
+{
+	struct io_uring_sqe *sqe = send_from(uring, op, fd, bytes->data, bytes->len);
+
+	if (!sqe)
+		return -EBUSY;
+	uring->sends[bytes->buffer] = (struct sending){ *bytes, sqe, uring->round };
 	return 0;
+}
+
+int uring_send_from(struct uring *uring, struct uring_op *op, int fd, const void *data,
+		    uint32_t len)
+{
+	return send_from(uring, op, fd, data, len) ? 0 : -EBUSY;
 }
 
 struct uring_bytes uring_sent(const struct uring *uring, uint16_t buffer)
@@ -247,7 +277,11 @@ static void complete(struct uring *uring, const struct io_uring_cqe *cqe)
 
 	if (!more)
 		uring->pending--;
-	if (op->sends) {
+	if (op->kind == URING_ACCEPT) {
+		uring->handlers->accepted(op, cqe->res, more);
+		return;
+	}
+	if (op->kind == URING_SEND) {
 		uring->handlers->sent(op, cqe->res);
 		return;
 	}

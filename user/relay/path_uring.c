@@ -76,6 +76,38 @@ static void keep_rest(struct session *session, struct leg *target, int result)
 	uring_path_leave(session, source_of(session, way));
 }
 
+/* What was not sent goes before what came since. */
+static int keep_early(struct session *session, uint32_t sent)
+{
+	_cleanup_free_ struct chunk *early = TAKE_PTR(session->early);
+	struct flow *up = flow_of(session, UP);
+
+	early->at += sent;
+	if (early->at == early->len)
+		return 0;
+	if (up->chunk)
+		return copy_keep_before(up, early->data + early->at, early->len - early->at);
+	up->chunk = TAKE_PTR(early);
+	return 0;
+}
+
+static void early_sent(struct session *session, int result)
+{
+	struct leg *back = &session->legs[BACK];
+
+	flow_of(session, UP)->sending = false;
+	if (count_down(session))
+		return;
+	if (result > 0)
+		back->flags = LEG_WRITABLE; /* in time after all, if it was given up just now */
+	else if (result < 0 && !is_passing(-result))
+		leg_died(back, -result);
+	if (keep_early(session, result > 0 ? (uint32_t)result : 0))
+		session_abort(session, "out_of_memory");
+	else
+		session_run(session);
+}
+
 static void on_sent(struct uring_op *op, int result)
 {
 	struct leg *target = container_of(op, struct leg, send);
@@ -83,6 +115,10 @@ static void on_sent(struct uring_op *op, int result)
 	enum way way = target->side == BACK ? UP : DOWN;
 	struct flow *flow = flow_of(session, way);
 
+	if (session->early) {
+		early_sent(session, result);
+		return;
+	}
 	flow->sending = false;
 	if (count_down(session)) {
 		uring_give(uring_of(session), flow->buffer);
@@ -93,6 +129,26 @@ static void on_sent(struct uring_op *op, int result)
 	if (session->state != SESSION_CLOSED && (flow->chunk || target->flags & LEG_DEAD ||
 						 !(source_of(session, way)->flags & LEG_URING)))
 		session_run(session); /* more to send, or the end to pass on */
+}
+
+int uring_path_send_early(struct session *session)
+{
+	struct uring *uring = uring_of(session);
+	struct leg *back = &session->legs[BACK];
+	struct flow *up = flow_of(session, UP);
+	struct chunk *chunk = up->chunk;
+	int err;
+
+	if (!uring)
+		return -EOPNOTSUPP;
+	err = uring_send_from(uring, &back->send, back->source.fd, chunk->data + chunk->at,
+			      chunk->len - chunk->at);
+	if (err)
+		return err;
+	session->early = TAKE_PTR(up->chunk);
+	up->sending = true;
+	session->operations++;
+	return 0;
 }
 
 /* Send what came from the buffer it lies in, or keep it. */
@@ -153,7 +209,7 @@ static void on_end(struct session *session, struct leg *leg)
 	struct flow *flow = flow_of(session, leg->side == FRONT ? UP : DOWN);
 
 	leg->flags |= LEG_HUP | LEG_ENDED;
-	if (flow->sending)
+	if (flow->sending && !session->early)
 		uring_cork(uring_of(session), flow->buffer);
 }
 
@@ -189,7 +245,9 @@ static void on_received(struct uring_op *op, int result, bool more, const struct
 		show_changed(session);
 }
 
-const struct uring_handlers uring_path_handlers = { .received = on_received, .sent = on_sent };
+const struct uring_handlers uring_path_handlers = { .received = on_received,
+						    .sent = on_sent,
+						    .accepted = listener_accepted };
 
 static bool may_begin(const struct session *session, const struct leg *leg)
 {

@@ -75,6 +75,7 @@ struct worker {
 	uint64_t pause_logged_us;
 	bool accepting;
 	bool draining;
+	bool stopping;
 	struct kern_ring *ring;
 	struct loop_source ring_source;
 	struct list sessions;    /* all but those */

@@ -135,7 +135,10 @@ static void on_timer(struct loop_timer *timer);
 
 static void destroy(struct loop_deferred *deferred)
 {
-	free(container_of(deferred, struct session, deferred));
+	struct session *session = container_of(deferred, struct session, deferred);
+
+	free(session->early);
+	free(session);
 }
 
 int session_new(struct listener *listener, int fd, const struct up_addr *peer, bool limited)
@@ -444,8 +447,10 @@ void session_run(struct session *session)
 		if (next == SESSION_CLOSED)
 			session_close(session, session->reset);
 	}
-	if (session->state != SESSION_CLOSED &&
-	    (watch_leg(session, &session->legs[FRONT]) || watch_leg(session, &session->legs[BACK])))
+	/* The result of the early data's send runs the session again, and soon. */
+	if (session->state == SESSION_CLOSED || session->early)
+		return;
+	if ((watch_leg(session, &session->legs[FRONT]) || watch_leg(session, &session->legs[BACK])))
 		session_abort(session, up_reason_name(UP_REASON_NO_RESOURCES));
 }
 

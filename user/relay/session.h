@@ -99,6 +99,7 @@ struct session {
 	uint64_t idle_since_us; /* when it last grew */
 	uint8_t *tlvs;
 	struct pool_tried *tried; /* only while connecting */
+	struct chunk *early;      /* being sent by io_uring to a server that may be connected */
 	struct up_addr client, balancer, destination;
 	uint32_t header_len;
 	uint32_t written_header; /* bytes of the header we wrote to the backend */

@@ -56,6 +56,7 @@ static void abort_all(struct list *sessions)
 
 static void stop(struct worker *worker)
 {
+	worker->stopping = true;
 	drain(worker);
 	abort_all(&worker->sessions);
 	abort_all(&worker->accelerated);

@@ -21,7 +21,7 @@ def test_client_resets_at_a_random_offset(path_bench):
     clients = c.finish()
     if bench.path != "haproxy":
         bench.daemons[0].records(COUNT)
-    servers = s.quit()
+    servers = s.settle()
     # An RST overtakes data: of some connections the server sees nothing but that, of how many is a matter of speed.
     seen = {r["rx_seed"] for r in servers if r["rx"] >= 8}
     assert seen
@@ -38,7 +38,7 @@ def test_client_resets_where_a_flow_is_promoted(path_bench):
     c.finish()
     if bench.path != "haproxy":
         bench.daemons[0].records(10 * COUNT)
-    servers = s.quit()
+    servers = s.settle()
     assert len(servers) > COUNT
     peer.assert_scripts(servers)
     assert_aborted(servers)

@@ -66,6 +66,14 @@ class Peer:
         self.process.stdin.close()
         return self.results
 
+    def settle(self, seconds=20):
+        """No more connections come: wait for the end of what there is; the results."""
+        def over():
+            stat = self.stat()
+            return stat["done"] == stat["started"]
+        until(over, lambda: f"connections still open: {self.stats[-1]}", seconds)
+        return self.quit()
+
     def quit(self, seconds=20):
         """Stop waiting for more connections; what is open counts as failed."""
         self.tell("quit")

@@ -53,7 +53,7 @@ class Peer:
         seen = len(self.stats)
         self.tell("stat")
         until(lambda: len(self.stats) > seen or self.process.poll() is not None, "stream_peer gives no stat")
-        return self.stats[-1]
+        return self.stats[-1] if self.stats else None
 
     def finish(self, seconds=60):
         """Wait for the end; the results, one per connection. Out of time: what is open counts as failed."""
@@ -69,8 +69,10 @@ class Peer:
     def settle(self, seconds=20):
         """No more connections come: wait for the end of what there is; the results."""
         def over():
-            stat = self.stat()
-            return stat["done"] == stat["started"]
+            if self.process.poll() is not None:
+                return True
+            self.stat()
+            return self.stats and self.stats[-1]["done"] == self.stats[-1]["started"]
         until(over, lambda: f"connections still open: {self.stats[-1]}", seconds)
         return self.quit()
 

@@ -172,6 +172,7 @@ install: all
 	install -D -m 0755 $(BUILD)/unproxy $(DESTDIR)$(PREFIX)/sbin/unproxy
 	install -D -m 0644 examples/unproxy.conf $(DESTDIR)$(PREFIX)/share/doc/unproxy/examples/unproxy.conf
 	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/unproxy/README.md
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/unproxy/docs docs/*.md
 	install -D -m 0644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/unproxy/LICENSE
 
 uninstall:

@@ -44,8 +44,9 @@ struct {
 	__type(value, struct up_direction);
 } directions SEC(".maps");
 
-/* One event ring per worker. A direction has at most one event outstanding, so a ring
- * with room for one per slot cannot overflow. Sizes: set by the daemon. */
+/* One event ring per worker. A direction has at most two events outstanding, its hand-over
+ * and its shut window, so a ring with room for two per slot cannot overflow. Sizes: set by
+ * the daemon. */
 struct up_ring {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);

@@ -246,6 +246,39 @@ static __noinline int parse_header(struct __sk_buff *skb, struct up_direction *d
 	return 0;
 }
 
+/*
+ * Is the source's window shut, with nobody to open it? A segment that comes while user space
+ * holds the socket waits in its backlog, and counts there until __release_sock() is through
+ * with all of them, even when we have sent it on. A recv() that opens the window makes a
+ * sender on this host answer from within it, until the buffer seems full: then no update goes
+ * out, and the sender waits for its own probe, 200 ms. A sender that has room for a
+ * segment, or for half of the largest window, goes on by itself.
+ */
+static __always_inline bool window_shut(struct __sk_buff *skb)
+{
+	struct sk_buff *kskb = bpf_cast_to_kern_ctx(skb);
+	struct tcp_sock *tp = bpf_rdonly_cast(kskb->sk, bpf_core_type_id_kernel(struct tcp_sock));
+	__s32 left = (__s32)(tp->rcv_wup + tp->rcv_wnd - tp->rcv_nxt);
+
+	if (!tp->inet_conn.icsk_inet.sk.sk_backlog.len)
+		return false;
+	return left < tp->advmss && 2 * left <= (__s32)tp->window_clamp;
+}
+
+/* Any read of user space opens it, be it of a byte that was sent long ago. Without one it
+ * gets the segment at hand. */
+static __always_inline __u32 have_window_opened(struct up_direction *dir, __u32 index)
+{
+	if (dir->shut)
+		return UP_HANDBACK_NONE; /* asked for already */
+	STAT_ADD(shut, 1);
+	if (!dir->keeps)
+		return UP_HANDBACK_SHUT;
+	dir->shut = 1;
+	notify(dir, index, UP_HANDBACK_NONE);
+	return UP_HANDBACK_NONE;
+}
+
 static __always_inline __u32 redirect(struct __sk_buff *skb, __u64 cookie, struct up_direction *dir)
 {
 	struct tcp_sock *tp;
@@ -275,8 +308,8 @@ SEC("sk_skb")
 int up_verdict(struct __sk_buff *skb)
 {
 	__u64 cookie = bpf_get_socket_cookie(skb);
+	__u32 *index, why = UP_HANDBACK_NONE;
 	struct up_direction *dir;
-	__u32 *index, why;
 	enum trim_result trimmed;
 	__u64 word;
 
@@ -311,7 +344,10 @@ int up_verdict(struct __sk_buff *skb)
 
 	__u32 len = skb->len;
 
-	why = redirect(skb, cookie, dir);
+	if (window_shut(skb))
+		why = have_window_opened(dir, *index);
+	if (why == UP_HANDBACK_NONE)
+		why = redirect(skb, cookie, dir);
 	if (why == UP_HANDBACK_NONE) {
 		STAT_ADD(redirected_bytes, len);
 		STAT_ADD(redirected_segments, 1);
@@ -319,7 +355,7 @@ int up_verdict(struct __sk_buff *skb)
 	}
 	if (why == UP_HANDBACK_CONGESTED)
 		STAT_ADD(congested, 1);
-	else
+	else if (why == UP_HANDBACK_NO_TARGET)
 		STAT_ADD(no_target, 1);
 	return hand_back(dir, *index, why);
 }

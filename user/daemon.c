@@ -431,9 +431,9 @@ int daemon_run(const struct conf *conf)
 	daemon.relay.max_connections = connection_limit(conf);
 	err = start(&daemon);
 	if (!err) {
-		say_ready(&daemon);
 		if (daemon.relay.kern)
 			on_show(&daemon.show_timer);
+		say_ready(&daemon);
 		err = loop_run(daemon.loop);
 		say_goodbye(&daemon);
 	}

@@ -44,6 +44,7 @@ enum up_handback {
 	UP_HANDBACK_NO_TARGET = 2, /* the target is gone from the map */
 	UP_HANDBACK_BROKEN = 3,    /* a consumed part could not be trimmed: reset the pair */
 	UP_HANDBACK_COUPLED = 4,   /* the pair's other direction was handed back */
+	UP_HANDBACK_SHUT = 5,      /* the source's window is shut, and reading opens it */
 };
 
 /*
@@ -70,19 +71,21 @@ struct up_direction {
 	__u16 parse_reason; /* enum up_reason */
 	__u8 parse_status;  /* enum up_header_status */
 	__u8 parse_version;
-	__u8 pad[2];
+	__u8 keeps;         /* set by the daemon: a byte of the source is unread, see `shut` */
+	__u8 shut;          /* the source's window is shut; the daemon peeks at that byte */
 	__u32 parse_len;    /* bytes of the header */
 	__u32 header_max;   /* bytes; the listener's limit, for UP_STAGE_HEADER */
 	__u32 header_flags; /* UP_HEADER_V1_* */
 	__u32 room;         /* bytes that may be in the target now */
 	__u32 acked_seq;    /* the target's snd_una at acked_ns */
 	__u64 acked_ns;     /* CLOCK_MONOTONIC */
+	__u64 cookie;       /* of the source: its key in the other maps */
 	__u32 peer;         /* the pair's other direction, UP_NO_PEER: none */
-	__u32 pad2[7];      /* two cache lines: workers and CPUs do not share one */
+	__u32 pad2[5];      /* two cache lines: workers and CPUs do not share one */
 };
 _Static_assert(sizeof(struct up_direction) == 128, "up_direction is mmap ABI");
 
-/* A direction went to user mode. */
+/* A direction went to user mode, or, UP_HANDBACK_NONE, its `shut` was set. */
 struct up_event {
 	__u64 token;
 	__u32 direction; /* index into `directions` */
@@ -141,6 +144,7 @@ struct up_stats {
 	__u64 duplicates;      /* segments whose every byte was consumed before */
 	__u64 trimmed;         /* segments that lost a consumed part */
 	__u64 congested;       /* switches to user mode for lack of room */
+	__u64 shut;            /* windows that only user space could open again */
 	__u64 no_target;
 	__u64 trim_failed;
 	__u64 unknown_source; /* a socket without a direction: passed up */

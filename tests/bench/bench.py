@@ -27,20 +27,22 @@ import report  # noqa: E402
 ROOT = Path(__file__).resolve().parents[2]
 INSIDE = "UNPROXY_BENCH_INSIDE"
 LOG_PAIRS = 3
+USUAL = {"rounds": 5, "seconds": 2, "gigabytes": 2}  # what `make bench` runs
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one short round: does it work at all")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=2, help="of one run of a load")
-    parser.add_argument("--gigabytes", type=float, default=2, help="of one run of a bulk load")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=int, help="of one run of a load")
+    parser.add_argument("--gigabytes", type=float, help="of one run of a bulk load")
     parser.add_argument("--only", default="", help="loads, a list: " + ",".join(loads.LOADS) + ",log")
     parser.add_argument("--contenders", default="", help="a list, as the tables name them")
     parser.add_argument("--build", default=str(ROOT / "build"))
     parser.add_argument("--unproxy", help="another binary than the build's")
     parser.add_argument("--json", help="where the samples go (default: build/bench/result.json)")
     parser.add_argument("--markdown", help="where the tables go (default: docs/, after a whole run)")
+    parser.set_defaults(**USUAL)
     args = parser.parse_args()
     if args.quick:
         args.rounds, args.seconds, args.gigabytes = 1, 1, 0.25
@@ -155,7 +157,7 @@ def choose(args, directory, binary):
 
 def write_result(args, bench, facts, whole):
     facts["background"] = statistics.median(bench.busy or [0])
-    usual = whole and (args.rounds, args.seconds, args.gigabytes) == (5, 2, 2)
+    usual = whole and all(getattr(args, name) == value for name, value in USUAL.items())
     result = {"command": "make bench" if usual else shlex.join(["tests/bench/bench.py", *sys.argv[1:]]),
               "rounds": args.rounds, "seconds": args.seconds, "file_bytes": bench.generator.file_bytes,
               "environment": facts, "contenders": [contender.name for contender in bench.found],

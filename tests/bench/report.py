@@ -185,7 +185,8 @@ by sendfile), a sink, a WebSocket echo. CPU is that of the whole machine, kernel
 - *haproxy*: `mode tcp`, `accept-proxy`, `option splice-auto`, two threads. *nginx*: `stream`, two workers, `reuseport`.
 - *go-mmproxy*: transparent, two listeners, with the rule and the route it needs.
 - *unproxy-copy*: `kernel_path = off`, `splice = no`. *unproxy-splice*: `kernel_path = off`. *unproxy-auto*: the default,
-  `kernel_path = auto`. *unproxy-kernel*: that with `splice = no`. *unproxy-always*: `kernel_path = always`. Client log off, but where it is measured.
+  `kernel_path = auto`. *unproxy-kernel*: that with `splice = no`. *unproxy-always*: `kernel_path = always`.
+  All of them with io_uring for small messages (`io_uring = yes`, the default). Client log off, but where it is measured.
 
 """
     return head + tables(result)

@@ -9,6 +9,9 @@
 /* <netinet/tcp.h> of glibc knows a shorter struct tcp_info: no byte counters. */
 #include <linux/tcp.h>
 
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
 #include "base/addr.h"
 #include "base/clock.h"
 
@@ -71,18 +74,28 @@ struct up_stats stats_now(void)
 	return stats;
 }
 
-short poll_now(int fd, short wanted)
+bool in_map(const struct bpf_map *map, uint64_t cookie)
+{
+	uint64_t value;
+
+	return bpf_map_lookup_elem(bpf_map__fd(map), &cookie, &value) == 0;
+}
+
+static short poll_ms(int fd, short wanted, int timeout_ms)
 {
 	struct pollfd poll_fd = { .fd = fd, .events = wanted };
 
-	return poll(&poll_fd, 1, 0) == 1 ? poll_fd.revents : 0;
+	return poll(&poll_fd, 1, timeout_ms) == 1 ? poll_fd.revents : 0;
+}
+
+short poll_now(int fd, short wanted)
+{
+	return poll_ms(fd, wanted, 0);
 }
 
 short poll_for(int fd, short wanted)
 {
-	struct pollfd poll_fd = { .fd = fd, .events = wanted };
-
-	return poll(&poll_fd, 1, DEADLINE_MS) == 1 ? poll_fd.revents : 0;
+	return poll_ms(fd, wanted, DEADLINE_MS);
 }
 
 bool arrived(int fd, size_t n)
@@ -130,14 +143,35 @@ void rig_open(struct rig *rig)
 	assert_int_equal(socket_set_int(rig->front, SOL_SOCKET, SO_SNDBUFFORCE, TARGET_SNDBUF), 0);
 }
 
+void close_now(int *fd)
+{
+	cleanup_close(fd);
+	*fd = -1;
+}
+
 void rig_close(struct rig *rig)
 {
-	cleanup_close(&rig->client);
-	cleanup_close(&rig->front);
-	cleanup_close(&rig->back);
-	cleanup_close(&rig->server);
+	close_now(&rig->client);
+	close_now(&rig->front);
+	close_now(&rig->back);
+	close_now(&rig->server);
 	kern_direction_free(kern, &rig->up.dir);
 	kern_direction_free(kern, &rig->down.dir);
+}
+
+int rig_set_up(void **state)
+{
+	static struct rig rig;
+
+	rig_open(&rig);
+	*state = &rig;
+	return 0;
+}
+
+int rig_tear_down(void **state)
+{
+	rig_close(*state);
+	return 0;
 }
 
 void stream_new(struct stream *stream, enum up_stage stage)
@@ -163,7 +197,7 @@ void stream_accelerate(struct stream *stream)
 	assert_true(kern_direction_resume(&stream->dir, 0));
 }
 
-static uint8_t byte_at(const struct stream *stream, uint64_t position)
+uint8_t stream_byte(const struct stream *stream, uint64_t position)
 {
 	return (uint8_t)(stream->seed + position * 167 + (position >> 8) * 13);
 }
@@ -176,7 +210,7 @@ size_t stream_send(struct stream *stream, size_t n)
 	if (n > sizeof(block))
 		n = sizeof(block);
 	for (size_t i = 0; i < n; i++)
-		block[i] = byte_at(stream, stream->sent + i);
+		block[i] = stream_byte(stream, stream->sent + i);
 	sent = send(stream->sender, block, n, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (sent < 0 && errno != EAGAIN)
 		fail_msg("send(): errno %d", errno);
@@ -211,7 +245,7 @@ size_t stream_read(struct stream *stream)
 	for (ssize_t i = 0; i < got; i++) {
 		uint64_t position = stream->received + (uint64_t)i;
 
-		if (buffer[i] != byte_at(stream, position))
+		if (buffer[i] != stream_byte(stream, position))
 			fail_msg("wrong byte at %llu", (unsigned long long)position);
 	}
 	stream->received += (uint64_t)got;
@@ -311,6 +345,11 @@ enum moved stream_move(struct stream *stream)
 		sent -= got;
 	}
 	return MOVED_SOME;
+}
+
+void stream_move_all(struct stream *stream)
+{
+	assert_soon(stream_move(stream) == MOVED_ALL);
 }
 
 bool stream_resume(struct stream *stream)

@@ -32,10 +32,13 @@
 
 #define DEADLINE_MS 5000
 #define MOVE_AT_ONCE 65536
+#define MANY (256 << 10) /* well below what a target may hold */
 /* A sender that got so far past a stopped reader has met no back-pressure. */
 #define UNBOUNDED (48 << 20)
 /* What the daemon gives a target: see RELAY_TARGET_SNDBUF. */
 #define TARGET_SNDBUF ((int)(2 * UP_ROOM_MAX))
+
+struct bpf_map;
 
 struct stream {
 	struct kern_direction dir;
@@ -60,11 +63,18 @@ int kern_tear_down(void **state);
 /* Events of the ring so far; consumes what is there. */
 unsigned events_of(uint64_t token, uint32_t handback);
 struct up_stats stats_now(void);
+bool in_map(const struct bpf_map *map, uint64_t cookie);
 
 /* Connected sockets, not under the program. `connected` is non-blocking, too. */
 void pair_open(int *ret_connected, int *ret_accepted);
 void rig_open(struct rig *rig);
 void rig_close(struct rig *rig);
+void close_now(int *fd); /* before rig_close() */
+
+/* Most tests: *state is an open rig, closed however the test ends. */
+#define rig_test(test) cmocka_unit_test_setup_teardown(test, rig_set_up, rig_tear_down)
+int rig_set_up(void **state);
+int rig_tear_down(void **state);
 
 /* Slot and target; the direction is in user mode and the program not yet on the socket. */
 void stream_new(struct stream *stream, enum up_stage stage);
@@ -72,6 +82,8 @@ void stream_start(struct stream *stream);
 /* The two above, and the kernel moves the bytes. Nothing may have arrived. */
 void stream_accelerate(struct stream *stream);
 
+/* What the sender sends at that position, from 0 on. */
+uint8_t stream_byte(const struct stream *stream, uint64_t position);
 /* Both return bytes: as many as fit / as are there. */
 size_t stream_send(struct stream *stream, size_t n);
 size_t stream_read(struct stream *stream);
@@ -92,6 +104,7 @@ uint64_t stream_waiting(const struct stream *stream);
 enum moved { MOVED_SOME, MOVED_ALL, MOVED_NOT };
 /* User mode: pass on what is there, in order. MOVED_ALL: the source is empty. */
 enum moved stream_move(struct stream *stream);
+void stream_move_all(struct stream *stream);
 bool stream_resume(struct stream *stream);
 
 short poll_now(int fd, short events);

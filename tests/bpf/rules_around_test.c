@@ -18,21 +18,12 @@
 #include "relay/law.h"
 #include "relay/session.h"
 
-#define MANY (256 << 10)
-
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
 #ifndef ENOTSUPP
 #define ENOTSUPP 524 /* the kernel's own, in no header of user space */
 #endif
-
-static bool in_map(const struct bpf_map *map, uint64_t cookie)
-{
-	uint64_t value;
-
-	return bpf_map_lookup_elem(bpf_map__fd(map), &cookie, &value) == 0;
-}
 
 static uint64_t received(const struct session *session, enum way way)
 {
@@ -64,38 +55,37 @@ static void k11_law_calibrated(void **state)
 {
 	char header[30], text[20];
 	struct session session;
-	struct rig rig;
+	struct rig *rig = *state;
 
-	rig_open(&rig);
-	session_of_rig(&session, &rig);
+	session_of_rig(&session, rig);
 	for (int way = UP; way <= DOWN; way++) {
 		assert_int_equal(received(&session, way), 0);
 		assert_int_equal(written(&session, way), 0);
 	}
 	memset(header, 'h', sizeof(header));
-	assert_int_equal(send(rig.client, header, sizeof(header), 0), sizeof(header));
-	assert_true(poll_for(rig.front, POLLIN) & POLLIN);
-	assert_int_equal(recv(rig.front, header, sizeof(header), 0), sizeof(header));
+	assert_int_equal(send(rig->client, header, sizeof(header), 0), sizeof(header));
+	assert_true(poll_for(rig->front, POLLIN) & POLLIN);
+	assert_int_equal(recv(rig->front, header, sizeof(header), 0), sizeof(header));
 	session.header_len = sizeof(header);
 	assert_int_equal(received(&session, UP), 0);
 	memset(text, 'w', sizeof(text));
-	assert_int_equal(send(rig.back, text, sizeof(text), 0), sizeof(text));
+	assert_int_equal(send(rig->back, text, sizeof(text), 0), sizeof(text));
 	session.written_header = sizeof(text);
 	assert_int_equal(written(&session, UP), 0);
 
 	/* Unread bytes count as received; unacknowledged ones as written, at once. */
-	stream_send_all(&rig.up, 12345);
+	stream_send_all(&rig->up, 12345);
 	assert_soon(received(&session, UP) == 12345);
-	stream_send_all(&rig.down, 54321);
+	stream_send_all(&rig->down, 54321);
 	assert_soon(received(&session, DOWN) == 54321);
-	assert_int_equal(send(rig.back, &rig, 100, 0), 100);
-	assert_int_equal(send(rig.front, &rig, 200, 0), 200);
+	assert_int_equal(send(rig->back, rig, 100, 0), 100);
+	assert_int_equal(send(rig->front, rig, 200, 0), 200);
 	assert_soon(written(&session, UP) == 100);
 	assert_soon(written(&session, DOWN) == 200);
 
 	/* A FIN is one more, and LEG_HUP says that it is in. */
 	for (int side = FRONT; side <= BACK; side++) {
-		int peer = side == FRONT ? rig.client : rig.server;
+		int peer = side == FRONT ? rig->client : rig->server;
 
 		assert_return_code(shutdown(peer, SHUT_WR), errno);
 		assert_true(poll_for(session.legs[side].source.fd, POLLRDHUP) & POLLRDHUP);
@@ -105,7 +95,6 @@ static void k11_law_calibrated(void **state)
 	assert_int_equal(received(&session, DOWN), 54321);
 	assert_int_equal(written(&session, UP), 100);
 	assert_int_equal(written(&session, DOWN), 200);
-	rig_close(&rig);
 }
 
 /* K11, through the kernel path: never more written than received, in the end the same, the
@@ -113,32 +102,30 @@ static void k11_law_calibrated(void **state)
 static void k11_law_holds_for_the_kernel(void **state)
 {
 	struct session session;
-	struct rig rig;
+	struct rig *rig = *state;
 
-	rig_open(&rig);
-	session_of_rig(&session, &rig);
-	assert_int_equal(socket_set_int(rig.server, SOL_SOCKET, SO_RCVBUF, 16 << 10), 0);
-	stream_accelerate(&rig.up);
-	stream_accelerate(&rig.down);
+	session_of_rig(&session, rig);
+	assert_int_equal(socket_set_int(rig->server, SOL_SOCKET, SO_RCVBUF, 16 << 10), 0);
+	stream_accelerate(&rig->up);
+	stream_accelerate(&rig->down);
 	for (int i = 0; i < 64; i++) {
 		uint64_t out;
 
-		stream_send_all(&rig.up, 4096);
+		stream_send_all(&rig->up, 4096);
 		out = written(&session, UP); /* first: the other one only grows */
 		assert_true(out <= received(&session, UP));
 	}
-	stream_send_all(&rig.down, MANY);
-	stream_arrives(&rig.down);
+	stream_send_all(&rig->down, MANY);
+	stream_arrives(&rig->down);
 	assert_int_equal(written(&session, DOWN), MANY);
-	assert_return_code(shutdown(rig.client, SHUT_WR), errno);
-	assert_true(poll_for(rig.front, POLLRDHUP) & POLLRDHUP);
+	assert_return_code(shutdown(rig->client, SHUT_WR), errno);
+	assert_true(poll_for(rig->front, POLLRDHUP) & POLLRDHUP);
 	session.legs[FRONT].flags |= LEG_HUP;
 	assert_int_equal(received(&session, UP), MANY);
 	assert_soon(written(&session, UP) == MANY);
-	assert_true(rig.up.received < MANY);
-	stream_arrives(&rig.up);
+	assert_true(rig->up.received < MANY);
+	stream_arrives(&rig->up);
 	assert_int_equal(written(&session, UP), MANY);
-	rig_close(&rig);
 }
 
 /* The program refuses fd as a source, and the slot comes back. */
@@ -153,7 +140,7 @@ static void assert_refused(int fd, const char *what)
 	print_message("K12: %s: %s\n", what, err ? strerror(-err) : "accepted");
 	if (!err)
 		fail_msg("%s was accepted", what);
-	assert_false(in_map(kern->skel->maps.sources, dir.cookie));
+	assert_false(in_map(kern->skel->maps.sources, dir.shared->cookie));
 	kern_direction_free(kern, &dir);
 }
 
@@ -162,24 +149,22 @@ static void assert_refused(int fd, const char *what)
  * whatever update() said -> "was accepted". */
 static void k12_only_established(void **state)
 {
-	struct rig rig;
+	struct rig *rig = *state;
 	char byte;
 	int fd;
 
-	rig_open(&rig);
-	stream_send_all(&rig.up, 1);
-	assert_return_code(shutdown(rig.client, SHUT_WR), errno);
-	assert_true(poll_for(rig.front, POLLRDHUP) & POLLRDHUP);
-	assert_refused(rig.front, "half-closed by the peer");
-	assert_int_equal(recv(rig.front, &byte, 1, MSG_DONTWAIT), 1);
-	assert_int_equal(recv(rig.front, &byte, 1, MSG_DONTWAIT), 0);
-	stream_send_all(&rig.down, 10);
-	assert_int_equal(send(rig.front, "downwards!", 10, MSG_DONTWAIT), 10);
-	assert_refused(rig.client, "half-closed by us");
-	assert_return_code(shutdown(rig.front, SHUT_WR), errno);
-	assert_true(poll_for(rig.client, POLLRDHUP) & POLLRDHUP);
-	assert_refused(rig.front, "closed");
-	rig_close(&rig);
+	stream_send_all(&rig->up, 1);
+	assert_return_code(shutdown(rig->client, SHUT_WR), errno);
+	assert_true(poll_for(rig->front, POLLRDHUP) & POLLRDHUP);
+	assert_refused(rig->front, "half-closed by the peer");
+	assert_int_equal(recv(rig->front, &byte, 1, MSG_DONTWAIT), 1);
+	assert_int_equal(recv(rig->front, &byte, 1, MSG_DONTWAIT), 0);
+	stream_send_all(&rig->down, 10);
+	assert_int_equal(send(rig->front, "downwards!", 10, MSG_DONTWAIT), 10);
+	assert_refused(rig->client, "half-closed by us");
+	assert_return_code(shutdown(rig->front, SHUT_WR), errno);
+	assert_true(poll_for(rig->client, POLLRDHUP) & POLLRDHUP);
+	assert_refused(rig->front, "closed");
 
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_refused(fd, "never connected");
@@ -195,7 +180,7 @@ static void k12_other_protocols(void **state)
 	socklen_t len = sizeof(addr);
 	_cleanup_close_ int listener = socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
 	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
-	struct rig rig;
+	struct rig *rig = *state;
 
 	if (listener < 0 || fd < 0) {
 		print_message("K12: no MPTCP here: %s\n", strerror(errno));
@@ -206,12 +191,10 @@ static void k12_other_protocols(void **state)
 		assert_return_code(connect(fd, (struct sockaddr *)&addr, len), errno);
 		assert_refused(fd, "MPTCP");
 	}
-	rig_open(&rig);
-	if (setsockopt(rig.front, IPPROTO_TCP, TCP_ULP, "tls", 3) < 0)
+	if (setsockopt(rig->front, IPPROTO_TCP, TCP_ULP, "tls", 3) < 0)
 		print_message("K12: no kTLS here: %s\n", strerror(errno));
 	else
-		assert_refused(rig.front, "kTLS");
-	rig_close(&rig);
+		assert_refused(rig->front, "kTLS");
 }
 
 static bool calls(const struct bpf_program *program, int helper)
@@ -306,12 +289,9 @@ static void k14_names_and_attachment(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(k11_law_calibrated),
-		cmocka_unit_test(k11_law_holds_for_the_kernel),
-		cmocka_unit_test(k12_only_established),
-		cmocka_unit_test(k12_other_protocols),
-		cmocka_unit_test(k13_helpers),
-		cmocka_unit_test(k14_names_and_attachment),
+		rig_test(k11_law_calibrated),   rig_test(k11_law_holds_for_the_kernel),
+		rig_test(k12_only_established), rig_test(k12_other_protocols),
+		cmocka_unit_test(k13_helpers),  cmocka_unit_test(k14_names_and_attachment),
 	};
 
 	return cmocka_run_group_tests(tests, kern_set_up, kern_tear_down);

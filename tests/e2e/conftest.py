@@ -80,7 +80,6 @@ def matrix(request):
 
 class Bench:
     """One test's namespaces, daemon and peers."""
-    stand_in = STAND_IN
 
     def __init__(self, net, tmp_path):
         self.net, self.tmp_path = net, tmp_path

@@ -272,8 +272,10 @@ def test_limits(bench, path, through):
     until(lambda: (s := hold(EXTRA4[0])) and not s.close(), "room after all closed", 5, pause=0.05)
 
 
-def test_total_limit(bench, through):
-    bench.daemon(d.section("unproxy", max_connections=5) + d.listener() + d.backend())
+@pytest.mark.parametrize("backlog", [2, 4096])
+def test_total_limit(bench, through, backlog):
+    """While there is room for a backlog io_uring accepts, then accept4(): the limit is met by either."""
+    bench.daemon(d.section("unproxy", max_connections=5) + d.listener(backlog=backlog) + d.backend())
     Recorder(bench.net.host, 3000)
     held = []
     for _ in range(5):

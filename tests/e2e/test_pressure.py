@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Readers that are slow or stand still, and what that costs the host. Nothing is lost, memory is bounded."""
 import os
+import signal
 import time
 
 import pytest
@@ -105,6 +106,24 @@ def test_flips_in_both_directions(path_bench):
     peer.assert_exact(c.finish(85), s.finish(), 1)
 
 
+@pytest.mark.parametrize("path", ["splice", "epoll"])
+def test_everybody_speaks_at_once(bench, path):
+    """More connections with something to read than a worker's io_uring has buffers: all send while the daemon
+    stands still, then it meets them together, first with a little each, then with a lot."""
+    count = 1500
+    bench.path_daemon(path, 4)
+    process = bench.daemons[0].process
+    s = bench.server(4, tx="rx:100,data:100,rx:300,data:3000,rx:20300,data:100000,fin", rx="data:20300,eof", count=count, parallel=count)
+    c = bench.client(4, tx="v1,data:100,rx:100,go:1,data:200,rx:3100,go:2,data:20000,fin", rx="data:103100,eof", count=count, parallel=count)
+    for level, sent, answered in ((1, 300, 100), (2, 20300, 3100)):
+        until(lambda: c.stat()["rx"] == answered * count, "an answer to each", 20)
+        process.send_signal(signal.SIGSTOP)
+        c.go(level)
+        until(lambda: c.stat()["tx"] == sent * count, "a question of each", 20)
+        process.send_signal(signal.SIGCONT)
+    peer.assert_exact(c.finish(), s.finish(), count)
+
+
 def host_memory(bench):
     """KiB that sockets, slab and the daemon hold; the test's own peers hold none of it to speak of."""
     with bench.net.host, open("/proc/thread-self/net/sockstat") as f:
@@ -114,13 +133,12 @@ def host_memory(bench):
             "used": leaks.meminfo("MemTotal") - leaks.meminfo("MemAvailable")}
 
 
-TURNS = ",".join(f"rx:{2 * (n + 1)},data:2" for n in range(200)) + ",fin"
+ASK, ANSWER = peer.turns(2, 2, 200)
 
 
 def turns(bench):
     """Milliseconds of 200 questions and answers on a connection of their own, by the second listener."""
-    tx = "v1," + ",".join(f"data:2,rx:{2 * (n + 1)}" for n in range(200)) + ",fin"
-    result = bench.client(4, 8090, tx=tx, rx="data:400,eof").finish(30)[0]
+    result = bench.client(4, 8090, tx=f"v1,{ASK},fin", rx="data:400,eof").finish(30)[0]
     assert "why" not in result, result
     return result["ms"]
 
@@ -134,7 +152,7 @@ def test_a_hundred_stopped_clients(bench, path):
     count = 100
     bench.daemon(d.listener(path=path) + d.backend() + d.listener("other", path, "0.0.0.0:8090", "127.0.0.1:3001"))
     s = bench.server(4, tx="rx:8,data:1073741824", rx="rest", count=count, parallel=count, timeout=80, sndbuf=65536)
-    echo = bench.server(4, 3001, tx=TURNS, rx="data:400,eof", count=2, parallel=2)
+    echo = bench.server(4, 3001, tx=f"{ANSWER},fin", rx="data:400,eof", count=2, parallel=2)
     alone = turns(bench)
     before = host_memory(bench)
     c = bench.client(4, tx="v1,data:8,rx:16000000,rst", rx="go:1,data:16000000", count=count, parallel=count, timeout=80, rcvbuf=65536)

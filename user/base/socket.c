@@ -103,6 +103,20 @@ void socket_reset(int fd)
 	(void)close(fd);
 }
 
+int socket_peer(int fd, uint8_t family, struct up_addr *ret)
+{
+	struct sockaddr_storage sa;
+	/* Exactly: it refuses to be asked for more than there is. */
+	socklen_t len = family == UP_FAMILY_IPV4 ? sizeof(struct sockaddr_in)
+						 : sizeof(struct sockaddr_in6);
+
+	/* getpeername() would say ENOTCONN after a RST; this tells what accept() does. */
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERNAME, &sa, &len) < 0)
+		return -errno;
+	addr_from_sockaddr(ret, (struct sockaddr *)&sa);
+	return 0;
+}
+
 int socket_error(int fd)
 {
 	int err = 0;

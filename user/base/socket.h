@@ -32,6 +32,10 @@ int socket_connect(const struct up_addr *addr, bool data_follows);
 /* Close so that the peer gets a RST: loud where the stream is not whole. */
 void socket_reset(int fd);
 
+/* The peer's address, also of a connection that has been reset. family: the socket's own,
+ * enum up_family. 0 or -errno. */
+int socket_peer(int fd, uint8_t family, struct up_addr *ret);
+
 /* The pending error, cleared: 0 or -errno. */
 int socket_error(int fd);
 

@@ -84,7 +84,7 @@ const struct key keys[] = {
 	  .default_text = "auto",
 	  .help = "Threads that move connections; `auto` is one per core." },
 	{ U(io_uring), .name = "io_uring", .type = KEY_BOOL, .default_text = "yes",
-	  .help = "Move small messages with io_uring where the host has it (Linux 6.1, "
+	  .help = "Accept and move small messages with io_uring where the host has it (Linux 6.1, "
 		  "`kernel.io_uring_disabled`); `no` leaves all to epoll." },
 	{ U(drain_timeout_ms), .name = "drain_timeout", .type = KEY_MILLISECONDS, .max = 24 * HOUR,
 	  .default_text = "30s",

@@ -31,6 +31,11 @@ static void slot_give(struct kern_slots *slots, uint32_t slot)
 	slots->free[(slots->head + slots->size - slots->used - 1) % slots->size] = slot;
 }
 
+static uint32_t slot_of(const struct kern *kern, const struct kern_direction *dir)
+{
+	return (uint32_t)(dir->shared - kern->directions);
+}
+
 static int update(const struct bpf_map *map, const void *key, const void *value)
 {
 	return bpf_map_update_elem(bpf_map__fd(map), key, value, BPF_ANY) < 0 ? -errno : 0;
@@ -39,34 +44,36 @@ static int update(const struct bpf_map *map, const void *key, const void *value)
 int kern_direction_new(struct kern *kern, const struct kern_source *source,
 		       struct kern_direction *ret)
 {
-	struct kern_direction dir = { .worker = source->worker };
 	struct kern_slots *slots = &kern->slots_of[source->worker];
+	uint64_t cookie = socket_cookie(source->fd);
+	struct up_direction *shared;
+	uint32_t slot;
 	int err;
 
-	dir.cookie = socket_cookie(source->fd);
-	if (!dir.cookie)
+	if (!cookie)
 		return -errno;
-	err = slot_take(slots, &dir.index);
+	err = slot_take(slots, &slot);
 	if (err)
 		return err;
-	dir.shared = &kern->directions[dir.index];
-	*dir.shared = (struct up_direction){
+	shared = &kern->directions[slot];
+	*shared = (struct up_direction){
 		.word = UP_WORD_USER,
 		.token = source->token,
 		.ring = source->worker,
 		.stage = source->stage,
 		.resumed = 1,
 		.room = UP_ROOM_BASE,
+		.cookie = cookie,
 		.peer = UP_NO_PEER,
 		.header_max = source->header_max,
 		.header_flags = source->header_flags,
 	};
-	err = update(kern->skel->maps.direction_of, &dir.cookie, &dir.index);
+	err = update(kern->skel->maps.direction_of, &cookie, &slot);
 	if (err) {
-		slot_give(slots, dir.index);
+		slot_give(slots, slot);
 		return err;
 	}
-	*ret = dir;
+	ret->shared = shared;
 	return 0;
 }
 
@@ -74,7 +81,7 @@ int kern_direction_target(struct kern *kern, const struct kern_direction *dir, i
 {
 	uint64_t value = (uint64_t)target_fd;
 
-	return update(kern->skel->maps.targets, &dir->cookie, &value);
+	return update(kern->skel->maps.targets, &dir->shared->cookie, &value);
 }
 
 int kern_direction_start(struct kern *kern, const struct kern_direction *dir, int source_fd)
@@ -83,7 +90,7 @@ int kern_direction_start(struct kern *kern, const struct kern_direction *dir, in
 	char byte;
 	int err;
 
-	err = update(kern->skel->maps.sources, &dir->cookie, &value);
+	err = update(kern->skel->maps.sources, &dir->shared->cookie, &value);
 	if (err)
 		return err;
 	/* What arrived before would lie there until more comes: tcp_bpf_recvmsg_parser() has it
@@ -92,10 +99,11 @@ int kern_direction_start(struct kern *kern, const struct kern_direction *dir, in
 	return 0;
 }
 
-void kern_direction_couple(const struct kern_direction *a, const struct kern_direction *b)
+void kern_direction_couple(const struct kern *kern, const struct kern_direction *a,
+			   const struct kern_direction *b)
 {
-	a->shared->peer = b->index;
-	b->shared->peer = a->index;
+	a->shared->peer = slot_of(kern, b);
+	b->shared->peer = slot_of(kern, a);
 }
 
 void kern_direction_take(const struct kern_direction *dir)
@@ -105,14 +113,16 @@ void kern_direction_take(const struct kern_direction *dir)
 
 void kern_direction_free(struct kern *kern, struct kern_direction *dir)
 {
-	if (!dir->shared)
+	struct up_direction *shared = dir->shared;
+
+	if (!shared)
 		return;
-	(void)bpf_map_delete_elem(bpf_map__fd(kern->skel->maps.direction_of), &dir->cookie);
-	if (dir->shared->peer != UP_NO_PEER)
-		kern->directions[dir->shared->peer].peer = UP_NO_PEER;
-	dir->shared->token = 0;
-	slot_give(&kern->slots_of[dir->worker], dir->index);
-	*dir = (struct kern_direction){ 0 };
+	(void)bpf_map_delete_elem(bpf_map__fd(kern->skel->maps.direction_of), &shared->cookie);
+	if (shared->peer != UP_NO_PEER)
+		kern->directions[shared->peer].peer = UP_NO_PEER;
+	shared->token = 0;
+	slot_give(&kern->slots_of[shared->ring], slot_of(kern, dir));
+	dir->shared = NULL;
 }
 
 static uint64_t word_read(const struct kern_direction *dir)
@@ -145,6 +155,18 @@ bool kern_direction_resume(const struct kern_direction *dir, uint64_t consumed)
 	dir->shared->resumed = 1;
 	return __atomic_compare_exchange_n(&dir->shared->word, &expected, seen, false,
 					   __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+void kern_direction_keeps(const struct kern_direction *dir, bool byte_unread)
+{
+	dir->shared->keeps = byte_unread;
+	dir->shared->shut = 0;
+}
+
+bool kern_direction_shut(const struct kern_direction *dir)
+{
+	/* Cleared before the window is opened: what shuts it again is told again. */
+	return dir->shared->shut && __atomic_exchange_n(&dir->shared->shut, 0, __ATOMIC_ACQ_REL);
 }
 
 bool kern_event_is_current(const struct kern *kern, const struct up_event *event)

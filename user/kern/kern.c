@@ -44,10 +44,10 @@ int kern_fail(char *why, size_t why_size, const char *step, int err)
 	return err;
 }
 
-/* The smallest ring that holds an event (and its 8-byte header) for each slot. */
+/* The smallest ring that holds two events (and their 8-byte headers) for each slot. */
 static uint32_t ring_bytes(uint32_t slots)
 {
-	uint32_t want = slots * (uint32_t)(sizeof(struct up_event) + 8);
+	uint32_t want = 2 * slots * (uint32_t)(sizeof(struct up_event) + 8);
 	uint32_t size = 4096;
 
 	while (size < want)

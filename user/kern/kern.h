@@ -49,9 +49,6 @@ int kern_selftest(struct kern *kern, char *why, size_t why_size);
  */
 struct kern_direction {
 	struct up_direction *shared; /* NULL: none */
-	uint64_t cookie;             /* of the source */
-	uint32_t index;
-	unsigned worker;
 };
 
 struct kern_source {
@@ -75,7 +72,8 @@ int kern_direction_target(struct kern *kern, const struct kern_direction *dir, i
 int kern_direction_start(struct kern *kern, const struct kern_direction *dir, int source_fd);
 
 /* The two directions of a pair: one handed back takes the other along. Both in user mode. */
-void kern_direction_couple(const struct kern_direction *a, const struct kern_direction *b);
+void kern_direction_couple(const struct kern *kern, const struct kern_direction *a,
+			   const struct kern_direction *b);
 
 /* Give the slot back. Call after close() of the source: then no program can run on it. */
 void kern_direction_free(struct kern *kern, struct kern_direction *dir);
@@ -90,6 +88,12 @@ uint64_t kern_direction_redirected(const struct kern_direction *dir);
 /* Let the kernel move the bytes from here on. Only valid once everything user space was
  * given (`consumed` bytes in all) has been sent; fails if more has arrived meanwhile. */
 bool kern_direction_resume(const struct kern_direction *dir, uint64_t consumed);
+
+/* Before a resume: is a byte of the source left unread, for a shut window to be opened by? */
+void kern_direction_keeps(const struct kern_direction *dir, bool byte_unread);
+
+/* Has the source's window been shut? Asked once. */
+bool kern_direction_shut(const struct kern_direction *dir);
 
 /* Take the direction to user mode: undoes kern_direction_resume(). */
 void kern_direction_take(const struct kern_direction *dir);

@@ -16,6 +16,7 @@ struct loop;
 struct loop_source;
 struct loop_timer;
 struct uring;
+struct uring_handlers;
 
 /* events: EPOLL* bits. A handler may remove any source, but must not free memory that
  * holds one: hand it to loop_defer(). */
@@ -32,7 +33,6 @@ typedef void loop_timer_fn(struct loop_timer *timer);
 /* Embedded in its owner. Zero-initialised: not armed. */
 struct loop_timer {
 	loop_timer_fn *fn;
-	uint64_t deadline_us;
 	uint32_t place; /* in the heap, from 1; 0: not armed */
 };
 
@@ -46,7 +46,7 @@ int loop_new(struct loop **ret);
 void loop_free(struct loop *loop);
 
 /* Add io_uring to it: 0, or -errno where the host has none for us. Before loop_run(). */
-int loop_add_uring(struct loop *loop);
+int loop_add_uring(struct loop *loop, const struct uring_handlers *handlers);
 /* NULL: there is none. */
 struct uring *loop_uring(const struct loop *loop);
 

@@ -34,6 +34,7 @@ struct sending {
 
 struct uring {
 	struct io_uring ring;
+	const struct uring_handlers *handlers;
 	struct io_uring_buf_ring *group;
 	uint8_t *buffers;
 	int epoll_fd;
@@ -74,7 +75,7 @@ static int offer_all(struct uring *uring)
 	return err;
 }
 
-int uring_new(struct uring **ret)
+int uring_new(const struct uring_handlers *handlers, struct uring **ret)
 {
 	/* One thread submits and reaps, when it asks to: no interrupts, no locks (6.1). It is
 	 * not this one, so the ring starts disabled. */
@@ -88,6 +89,7 @@ int uring_new(struct uring **ret)
 
 	if (!uring)
 		return -ENOMEM;
+	uring->handlers = handlers;
 	err = io_uring_queue_init_params(SUBMISSIONS, &uring->ring, &params);
 	if (err)
 		return err;
@@ -143,6 +145,19 @@ int uring_enable(struct uring *uring, int epoll_fd)
 	return watch_epoll(uring);
 }
 
+int uring_accept(struct uring *uring, struct uring_op *op, int fd)
+{
+	struct io_uring_sqe *sqe = take_sqe(uring);
+
+	if (!sqe)
+		return -EBUSY;
+	io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	sqe->user_data = (uintptr_t)op;
+	op->kind = URING_ACCEPT;
+	uring->pending++;
+	return 0;
+}
+
 int uring_receive(struct uring *uring, struct uring_op *op, int fd)
 {
 	struct io_uring_sqe *sqe = take_sqe(uring);
@@ -154,21 +169,40 @@ int uring_receive(struct uring *uring, struct uring_op *op, int fd)
 	sqe->flags |= IOSQE_BUFFER_SELECT;
 	sqe->buf_group = BUFFER_GROUP;
 	sqe->user_data = (uintptr_t)op;
+	op->kind = URING_RECEIVE;
 	uring->pending++;
 	return 0;
 }
 
-int uring_send(struct uring *uring, struct uring_op *op, int fd, const struct uring_bytes *bytes)
+/* NULL: not taken. */
+static struct io_uring_sqe *send_from(struct uring *uring, struct uring_op *op, int fd,
+				      const void *data, uint32_t len)
 {
 	struct io_uring_sqe *sqe = take_sqe(uring);
 
 	if (!sqe)
-		return -EBUSY;
-	io_uring_prep_send(sqe, fd, bytes->data, bytes->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		return NULL;
+	io_uring_prep_send(sqe, fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	sqe->user_data = (uintptr_t)op;
-	uring->sends[bytes->buffer] = (struct sending){ *bytes, sqe, uring->round };
+	op->kind = URING_SEND;
 	uring->pending++;
+	return sqe;
+}
+
+int uring_send(struct uring *uring, struct uring_op *op, int fd, const struct uring_bytes *bytes)
+{
+	struct io_uring_sqe *sqe = send_from(uring, op, fd, bytes->data, bytes->len);
+
+	if (!sqe)
+		return -EBUSY;
+	uring->sends[bytes->buffer] = (struct sending){ *bytes, sqe, uring->round };
 	return 0;
+}
+
+int uring_send_from(struct uring *uring, struct uring_op *op, int fd, const void *data,
+		    uint32_t len)
+{
+	return send_from(uring, op, fd, data, len) ? 0 : -EBUSY;
 }
 
 struct uring_bytes uring_sent(const struct uring *uring, uint16_t buffer)
@@ -243,16 +277,24 @@ static void complete(struct uring *uring, const struct io_uring_cqe *cqe)
 
 	if (!more)
 		uring->pending--;
+	if (op->kind == URING_ACCEPT) {
+		uring->handlers->accepted(op, cqe->res, more);
+		return;
+	}
+	if (op->kind == URING_SEND) {
+		uring->handlers->sent(op, cqe->res);
+		return;
+	}
 	bytes.buffer = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
 	if (cqe->flags & IORING_CQE_F_BUFFER && cqe->res <= 0)
 		uring_give(uring, bytes.buffer); /* 6.1 picks one for the end of a stream, too */
 	if (!(cqe->flags & IORING_CQE_F_BUFFER) || cqe->res <= 0) {
-		op->fn(op, cqe->res, more, NULL);
+		uring->handlers->received(op, cqe->res, more, NULL);
 		return;
 	}
 	bytes.data = uring->buffers + (size_t)bytes.buffer * BUFFER_BYTES;
 	bytes.len = (uint32_t)cqe->res;
-	op->fn(op, cqe->res, more, &bytes);
+	uring->handlers->received(op, cqe->res, more, &bytes);
 }
 
 bool uring_dispatch(struct uring *uring)

@@ -26,23 +26,37 @@ struct uring_bytes {
 
 #define URING_BUFFERS 256U
 
-/* result: bytes, 0 at the end of the stream, or -errno. more: the operation goes on; else
- * this was its last word and *op may be reused or freed. bytes: of a receive with
- * result > 0, else NULL. */
-typedef void uring_fn(struct uring_op *op, int result, bool more, const struct uring_bytes *bytes);
+/* Who is told. result: bytes, 0 at the end of the stream, or -errno. */
+struct uring_handlers {
+	/* more: the operation goes on; else this was its last word and *op may be reused or
+	 * freed. bytes: with result > 0, else NULL. */
+	void (*received)(struct uring_op *op, int result, bool more,
+			 const struct uring_bytes *bytes);
+	/* Its last word. */
+	void (*sent)(struct uring_op *op, int result);
+	/* result: a descriptor or -errno; more as above. */
+	void (*accepted)(struct uring_op *op, int result, bool more);
+};
+
+enum uring_kind { URING_RECEIVE, URING_SEND, URING_ACCEPT };
 
 /* Embedded in its owner, which lives until the operation's last word. */
 struct uring_op {
-	uring_fn *fn;
+	uint8_t kind; /* enum uring_kind */
 };
 
-/* 0, or -errno where the host has no io_uring for us (old, refused by sysctl or seccomp). */
-int uring_new(struct uring **ret);
+/* 0, or -errno where the host has no io_uring for us (old, refused by sysctl or seccomp).
+ * *handlers is static. */
+int uring_new(const struct uring_handlers *handlers, struct uring **ret);
 void uring_free(struct uring *uring);
 
 /* The calling thread is its user from now on; epoll_fd's readiness ends uring_wait().
  * 0 or -errno. */
 int uring_enable(struct uring *uring, int epoll_fd);
+
+/* Accept whatever comes on a listening fd, non-blocking and close-on-exec, until an error or
+ * uring_cancel(); result: the descriptor. 0 or -errno. */
+int uring_accept(struct uring *uring, struct uring_op *op, int fd);
 
 /* Receive whatever comes on fd until the stream ends, an error, uring_cancel(), or -ENOBUFS:
  * no buffer was free. 0 or -errno. */
@@ -51,6 +65,10 @@ int uring_receive(struct uring *uring, struct uring_op *op, int fd);
 /* Send on fd what a receive brought, or what of it fits at once: the result tells how much.
  * 0, or -errno: not taken. */
 int uring_send(struct uring *uring, struct uring_op *op, int fd, const struct uring_bytes *bytes);
+
+/* Send on fd from memory that stays as it is until the last word; else like uring_send(). */
+int uring_send_from(struct uring *uring, struct uring_op *op, int fd, const void *data,
+		    uint32_t len);
 
 /* The bytes of the send from that buffer. */
 struct uring_bytes uring_sent(const struct uring *uring, uint16_t buffer);

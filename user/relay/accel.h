@@ -16,20 +16,20 @@
 struct accel {
 	struct kern_direction dir;
 	uint64_t before;      /* flow->copied when the program took over */
-	uint64_t written;     /* at the last look, to see progress */
-	uint64_t progress_us; /* when it last grew */
-	uint64_t seen;        /* by the program, at nudge()'s last look */
-	uint32_t queued;      /* in the target, at the last look */
-	uint32_t ahead;       /* bytes at the source's front that the target has already */
+	uint64_t progress_us; /* when `written` last grew */
+	/* What the last look found, to see whether anything moves: the low bits do. */
+	union {
+		uint32_t queued;  /* user mode: bytes in the target */
+		uint32_t written; /* the source ended: bytes in the target or beyond */
+	};
+	uint32_t ahead; /* bytes at the source's front that the target has already */
 	uint32_t wait_us;
-	uint8_t looks;    /* of nudge() since the kernel has the direction */
-	bool ready;       /* user mode: nothing is left to move, as far as we know */
-	bool kernel_mode; /* our side of the word: EPOLLIN is not watched */
-	bool waiting;     /* user mode: for what was redirected, and for room */
+	bool ready : 1;       /* user mode: nothing is left to move, as far as we know */
+	bool kernel_mode : 1; /* our side of the word: EPOLLIN is not watched */
+	bool waiting : 1;     /* user mode: for what was redirected, and for room */
 };
-/* One or two of them hang off each accelerated connection, idle ones included: with
- * malloc()'s own 8 bytes, 72 is the most that takes 80. */
-_Static_assert(sizeof(struct accel) <= 72, "memory of an idle connection");
+/* With malloc()'s own 8 bytes, 88 is the most that takes 96: 480 with the session's. */
+_Static_assert(2 * sizeof(struct accel) <= 88, "memory of an idle connection");
 
 /* Kernel mode from here on: EPOLLIN is not watched. */
 void accel_to_kernel(struct session *session, enum way way);
@@ -47,7 +47,7 @@ enum relay_result accel_wait(struct flow *flow);
 /* User mode: move what the kernel kept for us, and give the direction back. */
 enum relay_result accel_move_kept(struct session *session, enum way way);
 
-/* Kernel mode, just begun: see that the sender goes on. */
-enum relay_result accel_nudge(struct session *session, enum way way);
+/* Kernel mode: see that the sender can go on. */
+enum relay_result accel_open_window(struct session *session, enum way way);
 
 #endif

@@ -18,6 +18,7 @@
 #include "relay/listener.h"
 #include "relay/path_copy.h"
 #include "relay/path_kernel.h"
+#include "relay/path_uring.h"
 #include "relay/record.h"
 #include "unproxy/reason.h"
 
@@ -126,7 +127,7 @@ static enum attempt send_early(struct session *session)
 	struct chunk *chunk = up->chunk;
 	ssize_t sent;
 
-	if (!chunk)
+	if (!chunk || !uring_path_send_early(session))
 		return CONNECTING;
 	sent = send(back->source.fd, chunk->data + chunk->at, chunk->len - chunk->at,
 		    MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -136,12 +137,9 @@ static enum attempt send_early(struct session *session)
 		back->error = (int16_t)errno;
 		return FAILED;
 	}
-	chunk->at += (uint32_t)sent;
-	if (chunk->at < chunk->len)
-		return CONNECTED;
-	back->flags |= LEG_WRITABLE;
-	free(chunk);
-	up->chunk = NULL;
+	copy_sent(up, (uint32_t)sent);
+	if (!up->chunk)
+		back->flags |= LEG_WRITABLE;
 	return CONNECTED;
 }
 
@@ -228,6 +226,8 @@ enum session_state connect_step(struct session *session)
 		if (!session->tried || write_header(session))
 			return give_up(session, UP_REASON_NO_RESOURCES);
 	}
+	if (session->early)
+		return SESSION_CONNECT;
 	if (back->source.fd < 0)
 		return connect_next(session);
 	if (back->flags & LEG_DEAD) {

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/socket.h"
 #include "client/reason.h"
+#include "loop/uring.h"
 #include "obs/log.h"
 #include "relay/limits.h"
 #include "relay/record.h"
@@ -89,13 +90,12 @@ static void refuse(struct listener *listener, int fd, const struct up_addr *peer
 	socket_reset(fd);
 }
 
-static void take(struct listener *listener, int fd, const struct sockaddr *sa)
+static void take(struct listener *listener, int fd, const struct up_addr *addr)
 {
-	struct up_addr peer;
+	struct up_addr peer = *addr;
 	enum up_reason reason;
 	bool limited;
 
-	addr_from_sockaddr(&peer, sa);
 	counter_add(&listener->worker->relay->counters.accepted, 1);
 	reason = admit(listener, &peer, &limited);
 	if (reason != UP_REASON_NONE) {
@@ -109,37 +109,51 @@ static void take(struct listener *listener, int fd, const struct sockaddr *sa)
 	}
 }
 
+static bool is_full(const struct relay *relay)
+{
+	return __atomic_load_n(&relay->connections, __ATOMIC_RELAXED) >= relay->max_connections;
+}
+
+static bool is_exhausted(int err)
+{
+	return err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM;
+}
+
 /* Accept one. Returns false when there is none, or none may come now. */
 static bool accept_one(struct listener *listener)
 {
 	struct worker *worker = listener->worker;
-	struct relay *relay = worker->relay;
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof(sa);
+	struct up_addr peer;
 	int fd;
 
-	if (__atomic_load_n(&relay->connections, __ATOMIC_RELAXED) >= relay->max_connections) {
+	if (is_full(worker->relay)) {
 		pause_all(worker, "max_connections reached");
 		return false;
 	}
 	fd = accept4(listener->source.fd, (struct sockaddr *)&sa, &len,
 		     SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
-		take(listener, fd, (struct sockaddr *)&sa);
+		addr_from_sockaddr(&peer, (struct sockaddr *)&sa);
+		take(listener, fd, &peer);
 		return true;
 	}
-	switch (errno) {
-	case EAGAIN:
-		return false;
-	case EMFILE:
-	case ENFILE:
-	case ENOBUFS:
-	case ENOMEM:
+	if (is_exhausted(errno))
 		pause_all(worker, strerror(errno));
-		return false;
-	default:
-		return true; /* that one died in the backlog: the next */
-	}
+	/* Else there is none, or one died in the backlog: the next. */
+	return errno != EAGAIN && !is_exhausted(errno);
+}
+
+/* io_uring may have taken a whole backlog by the time it is told to stop: it is left to it
+ * while there is room for so many. */
+static bool by_uring(const struct listener *listener)
+{
+	const struct relay *relay = listener->worker->relay;
+
+	return loop_uring(listener->worker->loop) &&
+	       __atomic_load_n(&relay->connections, __ATOMIC_RELAXED) + listener->conf->backlog <
+		       relay->max_connections;
 }
 
 static void on_connections(struct loop_source *source, uint32_t events)
@@ -149,6 +163,57 @@ static void on_connections(struct loop_source *source, uint32_t events)
 	(void)events;
 	for (int i = 0; i < ACCEPT_BATCH && accept_one(listener); i++)
 		;
+	if (listener->source.fn && by_uring(listener)) {
+		listener_pause(listener);
+		(void)listener_resume(listener);
+	}
+}
+
+static int watch(struct listener *listener)
+{
+	listener->source.fn = on_connections;
+	return loop_add(listener->worker->loop, &listener->source, EPOLLIN);
+}
+
+static void leave_uring(struct listener *listener)
+{
+	if (listener->accepting && !listener->leaving)
+		listener->leaving = !uring_cancel(loop_uring(listener->worker->loop),
+						  &listener->accept);
+}
+
+/* Taken by io_uring, which does not tell from whom. */
+static void take_arrived(struct listener *listener, int fd)
+{
+	struct up_addr peer;
+
+	if (listener->worker->stopping || socket_peer(fd, listener->family, &peer))
+		socket_reset(fd);
+	else
+		take(listener, fd, &peer);
+}
+
+void listener_accepted(struct uring_op *op, int result, bool more)
+{
+	struct listener *listener = container_of(op, struct listener, accept);
+	struct worker *worker = listener->worker;
+
+	if (!more)
+		listener->accepting = false;
+	if (result >= 0)
+		take_arrived(listener, result);
+	else if (is_exhausted(-result))
+		pause_all(worker, strerror(-result));
+	if (!by_uring(listener))
+		leave_uring(listener);
+	if (more)
+		return;
+	if (listener->source.fd < 0)
+		worker_count(worker, -1); /* closed meanwhile */
+	else if (worker->accepting && result < 0 && result != -ECANCELED)
+		(void)watch(listener); /* accept4() will meet the error, too, or was luckier */
+	else if (worker->accepting)
+		(void)listener_resume(listener);
 }
 
 int listener_open(struct listener *listener, const struct up_addr *addr)
@@ -161,30 +226,45 @@ int listener_open(struct listener *listener, const struct up_addr *addr)
 	err = set_options(fd, listener->conf);
 	if (err)
 		return err;
-	listener->source = (struct loop_source){ .fn = on_connections, .fd = take_fd(&fd) };
+	listener->family = addr->family;
+	listener->source.fd = take_fd(&fd);
 	return 0;
 }
 
 int listener_resume(struct listener *listener)
 {
-	listener->source.fn = on_connections;
-	return loop_add(listener->worker->loop, &listener->source, EPOLLIN);
+	struct uring *uring = loop_uring(listener->worker->loop);
+
+	if (listener->accepting) /* paused just now: its last word comes back here */
+		return 0;
+	if (!by_uring(listener) || uring_accept(uring, &listener->accept, listener->source.fd))
+		return watch(listener);
+	listener->accepting = true;
+	listener->leaving = false;
+	return 0;
 }
 
 void listener_pause(struct listener *listener)
 {
+	leave_uring(listener);
 	if (listener->source.fn)
 		loop_remove(listener->worker->loop, &listener->source);
 }
 
 void listener_close(struct listener *listener)
 {
+	struct worker *worker = listener->worker;
+
 	if (listener->source.fd < 0)
 		return;
 	/* Those whose handshake is done would get a RST from close(). */
-	while (listener->worker->accepting && accept_one(listener))
+	while (worker->accepting && accept_one(listener))
 		;
 	listener_pause(listener);
+	if (listener->accepting) {
+		uring_submit(loop_uring(worker->loop)); /* before the descriptor is another's */
+		worker_count(worker, 1);                /* what it has taken is still to come */
+	}
 	(void)close(listener->source.fd);
 	listener->source.fd = -1;
 }

@@ -5,10 +5,15 @@
 
 #include "conf/conf.h"
 #include "loop/loop.h"
+#include "loop/uring.h"
 #include "relay/relay.h"
 
 struct listener {
-	struct loop_source source;
+	struct loop_source source; /* fn: epoll tells of connections, and accept4() takes them */
+	struct uring_op accept;
+	bool accepting; /* io_uring takes them, until the operation's last word */
+	bool leaving;   /* ... which it has been asked for */
+	uint8_t family; /* enum up_family */
 	struct worker *worker;
 	const struct conf_listener *conf;
 	struct pool *pool;
@@ -21,6 +26,9 @@ int listener_open(struct listener *listener, const struct up_addr *addr);
 /* Start or stop taking connections; those in the backlog wait. */
 int listener_resume(struct listener *listener);
 void listener_pause(struct listener *listener);
+
+/* uring_handlers.accepted of struct listener's accept. */
+void listener_accepted(struct uring_op *op, int result, bool more);
 
 /* Take what is in the backlog, then close. */
 void listener_close(struct listener *listener);

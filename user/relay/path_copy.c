@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/cleanup.h"
+
 /* Reads in a row before other connections get their turn. */
 #define COPY_ROUNDS 16
 
@@ -61,6 +63,13 @@ int copy_keep_before(struct flow *flow, const uint8_t *data, uint32_t n)
 	return keep(flow, data, n, true);
 }
 
+void copy_sent(struct flow *flow, uint32_t n)
+{
+	flow->chunk->at += n;
+	if (flow->chunk->at == flow->chunk->len)
+		free(TAKE_PTR(flow->chunk));
+}
+
 bool copy_flush(struct session *session, enum way way)
 {
 	struct flow *flow = flow_of(session, way);
@@ -73,12 +82,8 @@ bool copy_flush(struct session *session, enum way way)
 		return true;
 	if (!(target->flags & LEG_WRITABLE))
 		return false;
-	chunk->at += send_some(target, chunk->data + chunk->at, chunk->len - chunk->at, 0);
-	if (chunk->at < chunk->len)
-		return false;
-	free(chunk);
-	flow->chunk = NULL;
-	return true;
+	copy_sent(flow, send_some(target, chunk->data + chunk->at, chunk->len - chunk->at, 0));
+	return !flow->chunk;
 }
 
 /* After recv() gave less than asked: is the socket empty? With edge-triggered events the

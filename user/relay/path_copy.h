@@ -16,6 +16,9 @@ enum relay_result copy_move(struct session *session, enum way way);
 /* Send what flow->chunk holds. Returns true when nothing is left. */
 bool copy_flush(struct session *session, enum way way);
 
+/* n bytes of flow->chunk were sent. */
+void copy_sent(struct flow *flow, uint32_t n);
+
 /* Keep n bytes for later behind what flow->chunk holds. 0 or -ENOMEM. */
 int copy_keep(struct flow *flow, const uint8_t *data, uint32_t n);
 /* The same, before it. */

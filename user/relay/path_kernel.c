@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "base/cleanup.h"
 #include "base/socket.h"
 #include "obs/log.h"
 #include "relay/accel.h"
@@ -18,12 +19,9 @@
 /* At the end of a stream: without any progress for so long, the law is broken. */
 #define LAW_PATIENCE_US (10 * 1000000ULL)
 
-void kernel_refresh(struct session *session, enum way way)
+uint64_t flow_redirected(const struct flow *flow)
 {
-	struct flow *flow = flow_of(session, way);
-
-	if (flow->accel)
-		flow->redirected = kern_direction_redirected(&flow->accel->dir);
+	return flow->accel ? kern_direction_redirected(&flow->accel->dir) : 0;
 }
 
 void bulk_bound_source(struct session *session, enum way way)
@@ -47,12 +45,34 @@ static int prepare_target(struct session *session, enum way way)
 	return socket_set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, -1);
 }
 
+/* An idle connection keeps them, so the pair's are one allocation: made for the first of
+ * the two, freed with the last. */
+static struct accel *take_one(const struct session *session, enum way way)
+{
+	enum way back = way == UP ? DOWN : UP;
+	struct accel *pair = session->flows[back].accel;
+
+	if (pair)
+		pair -= back;
+	else
+		pair = malloc(2 * sizeof(*pair));
+	if (!pair)
+		return NULL;
+	pair[way] = (struct accel){ .before = session->flows[way].copied };
+	return &pair[way];
+}
+
+static void give_one(const struct session *session, enum way way, struct accel *accel)
+{
+	if (!session->flows[way == UP ? DOWN : UP].accel)
+		free(accel - way);
+}
+
 static int accel_new(struct session *session, enum way way, enum up_stage stage)
 {
 	struct kern *kern = session->worker->relay->kern;
 	const struct conf_listener *conf = session->listener->conf;
-	struct flow *flow = flow_of(session, way);
-	struct accel *accel = calloc(1, sizeof(*accel));
+	struct accel *accel = take_one(session, way);
 	struct kern_source source = {
 		.fd = source_of(session, way)->source.fd,
 		.worker = session->worker->index,
@@ -67,11 +87,10 @@ static int accel_new(struct session *session, enum way way, enum up_stage stage)
 		return -ENOMEM;
 	err = kern_direction_new(kern, &source, &accel->dir);
 	if (err) {
-		free(accel);
+		give_one(session, way, accel);
 		return err;
 	}
-	accel->before = flow->copied;
-	flow->accel = accel;
+	flow_of(session, way)->accel = accel;
 	return 0;
 }
 
@@ -80,8 +99,7 @@ static void accel_drop(struct session *session, enum way way)
 	struct flow *flow = flow_of(session, way);
 
 	kern_direction_free(session->worker->relay->kern, &flow->accel->dir);
-	free(flow->accel);
-	flow->accel = NULL;
+	give_one(session, way, TAKE_PTR(flow->accel));
 }
 
 static int start(struct session *session, enum way way)
@@ -96,8 +114,8 @@ static int start(struct session *session, enum way way)
 		return err;
 	/* recv() gives one segment at a time now: only EAGAIN means empty. */
 	source->flags |= LEG_DRAIN | LEG_READABLE;
-	if (list_empty(&session->fast))
-		list_append(&session->worker->accelerated, &session->fast);
+	list_remove(&session->all);
+	list_append(&session->worker->accelerated, &session->all);
 	return 0;
 }
 
@@ -111,7 +129,7 @@ int kernel_begin(struct session *session)
 	if (err)
 		accel_drop(session, UP);
 	else /* the program shows what it parses */
-		session->shown_cookie = session->flows[UP].accel->dir.cookie;
+		session->shown_cookie = session->flows[UP].accel->dir.shared->cookie;
 	return err;
 }
 
@@ -162,7 +180,7 @@ int kernel_promote(struct session *session, enum way way)
 	if (!err && !begun)
 		err = start(session, way);
 	if (!err && flow_of(session, way == UP ? DOWN : UP)->accel)
-		kern_direction_couple(&flow->accel->dir,
+		kern_direction_couple(session->worker->relay->kern, &flow->accel->dir,
 				      &flow_of(session, way == UP ? DOWN : UP)->accel->dir);
 	if (err) {
 		flow->kernel_refused = true;
@@ -187,10 +205,8 @@ void kernel_header_consumed(struct session *session, uint32_t header_len)
 
 void kernel_free(struct session *session, enum way way)
 {
-	if (!flow_of(session, way)->accel)
-		return;
-	kernel_refresh(session, way);
-	accel_drop(session, way);
+	if (flow_of(session, way)->accel)
+		accel_drop(session, way);
 }
 
 /* Has the target taken more since the last look? */
@@ -198,8 +214,8 @@ static bool progressed(struct session *session, struct accel *accel, uint64_t wr
 {
 	uint64_t now = loop_now(session->worker->loop);
 
-	if (written != accel->written || !accel->progress_us) {
-		accel->written = written;
+	if ((uint32_t)written != accel->written || !accel->progress_us) {
+		accel->written = (uint32_t)written;
 		accel->progress_us = now;
 		accel->wait_us = 0;
 		return true;
@@ -247,7 +263,6 @@ static bool ready_to_move(struct session *session, enum way way)
 	uint32_t queued = law_queued(target);
 	uint64_t written;
 
-	kernel_refresh(session, way);
 	if (target->flags & LEG_DEAD || law_written(session, way, &written))
 		return true; /* nobody waits for the order; the leg's own event ends it */
 	if (queued != accel->queued)
@@ -263,8 +278,6 @@ void accel_to_kernel(struct session *session, enum way way)
 	accel->kernel_mode = true;
 	accel->ready = false;
 	accel->wait_us = 0;
-	accel->looks = 0;
-	accel->seen = kern_direction_seen(&accel->dir);
 	leg_watch_input(session, source_of(session, way), false);
 }
 
@@ -272,6 +285,11 @@ void accel_to_user(struct session *session, enum way way)
 {
 	struct accel *accel = flow_of(session, way)->accel;
 
+	/* What waits for us is charged with whole packets, small ones with twice their bytes:
+	 * a window of all the buffer would overflow it, and the kernel would drop what it has
+	 * promised room for. tcp_measure_rcv_mss() forgets it, hence each time. */
+	(void)socket_set_int(source_of(session, way)->source.fd, IPPROTO_TCP, TCP_WINDOW_CLAMP,
+			     RELAY_SOURCE_RCVBUF);
 	accel->kernel_mode = false;
 	accel->waiting = true;
 	accel->wait_us = 0;
@@ -290,11 +308,10 @@ enum relay_result kernel_move(struct session *session, enum way way)
 		return RELAY_ERROR;
 	}
 	if (accel->kernel_mode) {
-		if (!kern_direction_user(&accel->dir)) {
-			kernel_refresh(session, way);
-			return source->flags & (LEG_HUP | LEG_DEAD) ? accel_finish(session, way)
-								    : accel_nudge(session, way);
-		}
+		if (!kern_direction_user(&accel->dir))
+			return source->flags & (LEG_HUP | LEG_DEAD)
+				       ? accel_finish(session, way)
+				       : accel_open_window(session, way);
 		accel_to_user(session, way);
 	}
 	if (accel->waiting) {

@@ -27,14 +27,11 @@ int kernel_promote(struct session *session, enum way way);
 /* Move what is ours to move; watch for the end. */
 enum relay_result kernel_move(struct session *session, enum way way);
 
-/* Forget a flow's kernel state, keeping its byte count. After close() of the source. */
+/* Forget a flow's kernel state, and what the kernel moved. After close() of the source. */
 void kernel_free(struct session *session, enum way way);
 
 /* The program handed a direction back. Context is the worker. */
 void kernel_on_event(void *worker, const struct up_event *event);
-
-/* Take the byte count from the shared state, for whoever shows it. */
-void kernel_refresh(struct session *session, enum way way);
 
 /* Bound the memory of a bulk flow: what may wait in its source's receive buffer. */
 void bulk_bound_source(struct session *session, enum way way);

@@ -15,10 +15,8 @@
 #define WAIT_FIRST_US 100
 #define WAIT_LAST_US 51200
 
-/* Bytes kept unread for nudge(), how often it looks, and after how long. */
-#define NUDGES 32U
-#define NUDGE_LOOKS 32U
-#define NUDGE_US 100
+/* Bytes kept unread in kernel mode, for a peek to open a shut window. */
+#define KEEPS 1U
 
 /* Bytes that user space has taken since the program sees the socket. */
 static uint64_t consumed(const struct flow *flow)
@@ -57,28 +55,14 @@ static int read_ahead(struct session *session, enum way way, uint32_t keep)
 	return 0;
 }
 
-/*
- * Kernel mode, just begun. Our read opened the sender's window, and a sender on this host
- * answered from within that recv(), which holds the socket: what comes then counts in the
- * socket's backlog until __release_sock() is through, a buffer filled by that shuts the
- * window, and nobody would open it before the sender's probe, 200 ms on. Hence the bytes kept
- * unread: each one read opens the window again, for as long as we look. Later segments
- * come from the softirq, and the window stays open by itself; what is left unread then
- * does no harm.
- */
-enum relay_result accel_nudge(struct session *session, enum way way)
+/* Kernel mode: the program asked for it, see its window_shut(). A peek tells the sender of the
+ * room there is, as a read would. */
+enum relay_result accel_open_window(struct session *session, enum way way)
 {
-	struct flow *flow = flow_of(session, way);
-	struct accel *accel = flow->accel;
-	uint64_t seen = kern_direction_seen(&accel->dir);
+	char byte;
 
-	if (!accel->ahead || accel->looks == NUDGE_LOOKS)
-		return RELAY_AGAIN;
-	accel->looks++;
-	if (seen == accel->seen && read_ahead(session, way, accel->ahead - 1))
-		return RELAY_ERROR;
-	accel->seen = seen;
-	flow->wake_us = NUDGE_US;
+	if (kern_direction_shut(&flow_of(session, way)->accel->dir))
+		(void)recv(source_of(session, way)->source.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 	return RELAY_AGAIN;
 }
 
@@ -138,6 +122,9 @@ static enum relay_result give_back(struct session *session, enum way way)
 		leg_watch_input(session, source_of(session, way), true);
 		return read_ahead(session, way, 0) ? RELAY_ERROR : RELAY_AGAIN;
 	}
+	kern_direction_keeps(&accel->dir, accel->ahead);
+	if (other)
+		kern_direction_keeps(&other->accel->dir, other->accel->ahead);
 	if (!kern_direction_resume(&accel->dir, consumed(flow))) {
 		accel->ready = false;
 		return accel_wait(flow); /* more came */
@@ -151,7 +138,7 @@ static enum relay_result give_back(struct session *session, enum way way)
 	accel_to_kernel(session, way);
 	if (other)
 		accel_to_kernel(session, way == UP ? DOWN : UP);
-	return read_ahead(session, way, NUDGES) ? RELAY_ERROR : accel_nudge(session, way);
+	return read_ahead(session, way, KEEPS) ? RELAY_ERROR : RELAY_AGAIN;
 }
 
 /*

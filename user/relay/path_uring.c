@@ -76,15 +76,49 @@ static void keep_rest(struct session *session, struct leg *target, int result)
 	uring_path_leave(session, source_of(session, way));
 }
 
-static void on_sent(struct uring_op *op, int result, bool more, const struct uring_bytes *none)
+/* What was not sent goes before what came since. */
+static int keep_early(struct session *session, uint32_t sent)
+{
+	_cleanup_free_ struct chunk *early = TAKE_PTR(session->early);
+	struct flow *up = flow_of(session, UP);
+
+	early->at += sent;
+	if (early->at == early->len)
+		return 0;
+	if (up->chunk)
+		return copy_keep_before(up, early->data + early->at, early->len - early->at);
+	up->chunk = TAKE_PTR(early);
+	return 0;
+}
+
+static void early_sent(struct session *session, int result)
+{
+	struct leg *back = &session->legs[BACK];
+
+	flow_of(session, UP)->sending = false;
+	if (count_down(session))
+		return;
+	if (result > 0)
+		back->flags = LEG_WRITABLE; /* in time after all, if it was given up just now */
+	else if (result < 0 && !is_passing(-result))
+		leg_died(back, -result);
+	if (keep_early(session, result > 0 ? (uint32_t)result : 0))
+		session_abort(session, "out_of_memory");
+	else
+		session_run(session);
+}
+
+static void on_sent(struct uring_op *op, int result)
 {
 	struct leg *target = container_of(op, struct leg, send);
 	struct session *session = session_of(target);
 	enum way way = target->side == BACK ? UP : DOWN;
 	struct flow *flow = flow_of(session, way);
 
-	(void)more;
-	(void)none;
+	if (session->early) {
+		early_sent(session, result);
+		return;
+	}
 	flow->sending = false;
 	if (count_down(session)) {
 		uring_give(uring_of(session), flow->buffer);
@@ -97,6 +131,26 @@ static void on_sent(struct uring_op *op, int result, bool more, const struct uri
 		session_run(session); /* more to send, or the end to pass on */
 }
 
+int uring_path_send_early(struct session *session)
+{
+	struct uring *uring = uring_of(session);
+	struct leg *back = &session->legs[BACK];
+	struct flow *up = flow_of(session, UP);
+	struct chunk *chunk = up->chunk;
+	int err;
+
+	if (!uring)
+		return -EOPNOTSUPP;
+	err = uring_send_from(uring, &back->send, back->source.fd, chunk->data + chunk->at,
+			      chunk->len - chunk->at);
+	if (err)
+		return err;
+	session->early = TAKE_PTR(up->chunk);
+	up->sending = true;
+	session->operations++;
+	return 0;
+}
+
 /* Send what came from the buffer it lies in, or keep it. */
 static void forward(struct session *session, enum way way, const struct uring_bytes *bytes)
 {
@@ -106,7 +160,6 @@ static void forward(struct session *session, enum way way, const struct uring_by
 			(target->flags & (LEG_WRITABLE | LEG_DEAD)) == LEG_WRITABLE;
 
 	copy_count(session, way, bytes->len);
-	target->send.fn = on_sent;
 	if (free_way && !uring_send(uring_of(session), &target->send, target->source.fd, bytes)) {
 		flow->sending = true;
 		flow->buffer = bytes->buffer;
@@ -156,7 +209,7 @@ static void on_end(struct session *session, struct leg *leg)
 	struct flow *flow = flow_of(session, leg->side == FRONT ? UP : DOWN);
 
 	leg->flags |= LEG_HUP | LEG_ENDED;
-	if (flow->sending)
+	if (flow->sending && !session->early)
 		uring_cork(uring_of(session), flow->buffer);
 }
 
@@ -192,6 +245,10 @@ static void on_received(struct uring_op *op, int result, bool more, const struct
 		show_changed(session);
 }
 
+const struct uring_handlers uring_path_handlers = { .received = on_received,
+						    .sent = on_sent,
+						    .accepted = listener_accepted };
+
 static bool may_begin(const struct session *session, const struct leg *leg)
 {
 	enum way way = leg->side == FRONT ? UP : DOWN;
@@ -211,7 +268,6 @@ void uring_path_begin(struct session *session, struct leg *leg)
 
 	if (!uring || !may_begin(session, leg))
 		return;
-	leg->receive.fn = on_received;
 	if (uring_receive(uring, &leg->receive, leg->source.fd))
 		return;
 	leg->flags |= LEG_URING;

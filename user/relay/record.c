@@ -44,9 +44,11 @@ void record_refused_at_accept(struct listener *listener, const struct up_addr *p
 /* What moved most of a flow's bytes. */
 static enum record_path main_path(const struct flow *flow)
 {
+	uint64_t redirected = flow_redirected(flow);
+
 	if (!flow_bytes(flow))
 		return RECORD_PATH_NONE;
-	if (flow->redirected >= flow->spliced && flow->redirected >= flow->copied)
+	if (redirected >= flow->spliced && redirected >= flow->copied)
 		return RECORD_PATH_KERNEL;
 	return flow->spliced >= flow->copied ? RECORD_PATH_SPLICE : RECORD_PATH_COPY;
 }

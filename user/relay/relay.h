@@ -77,12 +77,13 @@ struct worker {
 	uint64_t pause_logged_us;
 	bool accepting;
 	bool draining;
+	bool stopping;
 	struct kern_ring *ring;
 	struct loop_source ring_source;
-	struct list sessions; /* all */
-	struct list young;    /* not settled yet, oldest first */
-	struct list changed;  /* to be shown anew */
-	struct list accelerated;
+	struct list sessions;    /* all but those */
+	struct list accelerated; /* with a socket under the verdict program */
+	struct list young;       /* not settled yet, oldest first */
+	struct list changed;     /* to be shown anew */
 	uint32_t n_sessions;
 	struct pipe_pool *pipes;
 	uint64_t realtime_offset_us; /* CLOCK_REALTIME - CLOCK_MONOTONIC, taken each second */

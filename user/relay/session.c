@@ -120,7 +120,7 @@ static int watch_leg(struct session *session, struct leg *leg)
 		return 0;
 	if (!blocked)
 		uring_path_begin(session, leg);
-	if (leg->flags & LEG_URING && !blocked && !session->settled)
+	if (leg->flags & (LEG_URING | LEG_ENDED) && !blocked && !session->settled)
 		return 0;
 	if (blocked)
 		leg->flags |= LEG_OUTPUT;
@@ -135,7 +135,10 @@ static void on_timer(struct loop_timer *timer);
 
 static void destroy(struct loop_deferred *deferred)
 {
-	free(container_of(deferred, struct session, deferred));
+	struct session *session = container_of(deferred, struct session, deferred);
+
+	free(session->early);
+	free(session);
 }
 
 int session_new(struct listener *listener, int fd, const struct up_addr *peer, bool limited)
@@ -151,7 +154,6 @@ int session_new(struct listener *listener, int fd, const struct up_addr *peer, b
 	session->listener = listener;
 	session->accepted_us = loop_now(worker->loop);
 	session->timer.fn = on_timer;
-	session->deferred.destroy = destroy;
 	session->client = session->balancer = *peer;
 	session->server = -1;
 	session->limited = limited;
@@ -171,7 +173,6 @@ int session_new(struct listener *listener, int fd, const struct up_addr *peer, b
 	}
 	list_append(&worker->sessions, &session->all);
 	list_append(&worker->young, &session->turn);
-	list_init(&session->fast);
 	worker_count(worker, 1);
 	__atomic_fetch_add(&relay->connections, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(listener->connections, 1, __ATOMIC_RELAXED);
@@ -222,13 +223,13 @@ void session_close(struct session *session, bool reset)
 	show_gone(session);
 	list_remove(&session->all);
 	list_remove(&session->turn);
-	list_remove(&session->fast);
 	free(session->tried);
 	free(session->tlvs);
 	worker_count(worker, -1);
 	__atomic_fetch_sub(&worker->relay->connections, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_sub(listener->connections, 1, __ATOMIC_RELAXED);
 	counter_add(&worker->relay->counters.closed, 1);
+	session->deferred.destroy = destroy;
 	if (!session->operations) /* else with the last one's last word */
 		loop_defer(worker->loop, &session->deferred);
 }
@@ -237,8 +238,6 @@ void session_abort(struct session *session, const char *reason)
 {
 	if (!session->reason)
 		session->reason = reason;
-	kernel_refresh(session, UP);
-	kernel_refresh(session, DOWN);
 	record_ended(session);
 	session_close(session, true);
 }
@@ -371,8 +370,6 @@ static uint64_t idle_left_us(struct session *session)
 
 	if (!idle_us)
 		return NEVER_US;
-	kernel_refresh(session, UP);
-	kernel_refresh(session, DOWN);
 	bytes = flow_bytes(&session->flows[UP]) + flow_bytes(&session->flows[DOWN]);
 	if (bytes != session->idle_bytes || !session->idle_since_us) {
 		session->idle_bytes = bytes;
@@ -450,8 +447,10 @@ void session_run(struct session *session)
 		if (next == SESSION_CLOSED)
 			session_close(session, session->reset);
 	}
-	if (session->state != SESSION_CLOSED &&
-	    (watch_leg(session, &session->legs[FRONT]) || watch_leg(session, &session->legs[BACK])))
+	/* The result of the early data's send runs the session again, and soon. */
+	if (session->state == SESSION_CLOSED || session->early)
+		return;
+	if ((watch_leg(session, &session->legs[FRONT]) || watch_leg(session, &session->legs[BACK])))
 		session_abort(session, up_reason_name(UP_REASON_NO_RESOURCES));
 }
 

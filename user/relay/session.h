@@ -71,22 +71,22 @@ struct flow {
 	struct accel *accel;      /* kernel path, from promotion to the end */
 	uint64_t copied;          /* bytes taken from the source by recv(); without header */
 	uint64_t spliced;
-	uint64_t redirected; /* by the kernel; final once accel is gone */
-	uint64_t bulk;       /* evidence of a bulk transfer, in bytes; see count_bulk() */
-	uint32_t wake_us;    /* look again after so long; 0: an event will come */
-	uint8_t path;        /* enum record_path: what moves the next bytes */
-	bool ended;          /* the source ended and every byte was passed on */
-	bool kernel_refused;
-	bool splice_refused;
-	bool sending;    /* io_uring has bytes for the target: nothing may overtake them */
-	uint16_t buffer; /* ... in this buffer of its */
+	uint64_t bulk;    /* evidence of a bulk transfer, in bytes; see copy_count() */
+	uint32_t wake_us; /* look again after so long; 0: an event will come */
+	uint8_t path;     /* enum record_path: what moves the next bytes */
+	bool ended : 1;   /* the source ended and every byte was passed on */
+	bool kernel_refused : 1;
+	bool splice_refused : 1;
+	bool sending : 1; /* io_uring has bytes for the target: nothing may overtake them */
+	uint16_t buffer;  /* ... in this buffer of its */
 };
 
 struct session {
-	struct loop_deferred deferred;
-	struct list all;  /* worker->sessions */
+	union {
+		struct list all;               /* worker->sessions or ->accelerated */
+		struct loop_deferred deferred; /* CLOSED: of no list any more */
+	};
 	struct list turn; /* worker->young, ->changed, or none */
-	struct list fast; /* worker->accelerated, or none */
 	struct loop_timer timer;
 	struct worker *worker;
 	struct listener *listener;
@@ -99,6 +99,7 @@ struct session {
 	uint64_t idle_since_us; /* when it last grew */
 	uint8_t *tlvs;
 	struct pool_tried *tried; /* only while connecting */
+	struct chunk *early;      /* being sent by io_uring to a server that may be connected */
 	struct up_addr client, balancer, destination;
 	uint32_t header_len;
 	uint32_t written_header; /* bytes of the header we wrote to the backend */
@@ -107,13 +108,15 @@ struct session {
 	uint8_t state;
 	uint8_t version, command;
 	uint8_t operations; /* of io_uring that have not said their last word */
-	bool limited;       /* counted in the listener's per-source limit */
-	bool plain;         /* no header to come: a client of a listener of both kinds */
-	bool reset;         /* refused: the balancer is told with a RST */
-	bool settled;
-	bool stacked;
+	bool limited : 1;   /* counted in the listener's per-source limit */
+	bool plain : 1;     /* no header to come: a client of a listener of both kinds */
+	bool reset : 1;     /* refused: the balancer is told with a RST */
+	bool settled : 1;   /* no longer in worker->young */
+	bool stacked : 1;   /* a second header behind the first */
 	const char *reason; /* static string; set once, at the end */
 };
+/* With malloc()'s own 8 bytes, 376 is the most that takes 384. */
+_Static_assert(sizeof(struct session) <= 376, "memory of an idle connection");
 
 static inline struct flow *flow_of(struct session *session, enum way way)
 {
@@ -135,9 +138,12 @@ static inline struct session *session_of(struct leg *leg)
 	return container_of(leg - leg->side, struct session, legs[0]);
 }
 
+/* Bytes that the kernel path has moved. */
+uint64_t flow_redirected(const struct flow *flow);
+
 static inline uint64_t flow_bytes(const struct flow *flow)
 {
-	return flow->copied + flow->spliced + flow->redirected;
+	return flow->copied + flow->spliced + flow_redirected(flow);
 }
 
 /* What the connection came to, as a step of a path tells. */

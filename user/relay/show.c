@@ -70,8 +70,6 @@ static void show(struct session *session, struct batch *batch)
 		session->shown_cookie = socket_cookie(session->legs[FRONT].source.fd);
 	if (!session->shown_cookie)
 		return;
-	kernel_refresh(session, UP);
-	kernel_refresh(session, DOWN);
 	batch->cookies[batch->count] = session->shown_cookie;
 	describe(session, &batch->conns[batch->count++]);
 	if (batch->count == SHOW_BATCH)
@@ -100,7 +98,7 @@ void show_tick(struct worker *worker)
 	settle_young(worker);
 	for (struct list *item = worker->accelerated.next; item != &worker->accelerated;
 	     item = item->next)
-		show_changed(container_of(item, struct session, fast));
+		show_changed(container_of(item, struct session, all));
 	while (!list_empty(&worker->changed)) {
 		struct session *session = container_of(worker->changed.next, struct session, turn);
 

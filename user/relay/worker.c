@@ -13,6 +13,7 @@
 #include "relay/listener.h"
 #include "relay/path_kernel.h"
 #include "relay/path_splice.h"
+#include "relay/path_uring.h"
 #include "relay/relay.h"
 #include "relay/session.h"
 #include "relay/show.h"
@@ -47,14 +48,18 @@ static void drain(struct worker *worker)
 	stop_when_empty(worker);
 }
 
+static void abort_all(struct list *sessions)
+{
+	while (!list_empty(sessions))
+		session_abort(container_of(sessions->next, struct session, all), "shutdown");
+}
+
 static void stop(struct worker *worker)
 {
+	worker->stopping = true;
 	drain(worker);
-	while (!list_empty(&worker->sessions)) {
-		struct session *session = container_of(worker->sessions.next, struct session, all);
-
-		session_abort(session, "shutdown");
-	}
+	abort_all(&worker->sessions);
+	abort_all(&worker->accelerated);
 }
 
 static void on_command(struct loop_source *source, uint32_t events)
@@ -106,8 +111,10 @@ static void on_tick(struct loop_timer *timer)
 /* Optional: epoll does everything where io_uring is refused. */
 static void add_uring(struct worker *worker)
 {
-	int err = worker->relay->conf->io_uring ? loop_add_uring(worker->loop) : 0;
+	int err = 0;
 
+	if (worker->relay->conf->io_uring)
+		err = loop_add_uring(worker->loop, &uring_path_handlers);
 	if (err && !worker->index)
 		log_info("io_uring.off reason=\"%s\" events=epoll", strerror(-err));
 }

@@ -9,6 +9,13 @@ from . import tools
 from .wait import until
 
 
+def turns(question, answer, count):
+    """What a client and a server send and wait for that speak in turns, in bytes."""
+    client = ",".join(f"data:{question},rx:{answer * (n + 1)}" for n in range(count))
+    server = ",".join(f"rx:{question * (n + 1)},data:{answer}" for n in range(count))
+    return client, server
+
+
 class Peer:
     """One stream_peer process; its results come in as it prints them."""
 
@@ -46,7 +53,7 @@ class Peer:
         seen = len(self.stats)
         self.tell("stat")
         until(lambda: len(self.stats) > seen or self.process.poll() is not None, "stream_peer gives no stat")
-        return self.stats[-1]
+        return self.stats[-1] if self.stats else None
 
     def finish(self, seconds=60):
         """Wait for the end; the results, one per connection. Out of time: what is open counts as failed."""
@@ -58,6 +65,16 @@ class Peer:
         self.reader.join(10)
         self.process.stdin.close()
         return self.results
+
+    def settle(self, seconds=20):
+        """No more connections come: wait for the end of what there is; the results."""
+        def over():
+            if self.process.poll() is not None:
+                return True
+            self.stat()
+            return self.stats and self.stats[-1]["done"] == self.stats[-1]["started"]
+        until(over, lambda: f"connections still open: {self.stats[-1]}", seconds)
+        return self.quit()
 
     def quit(self, seconds=20):
         """Stop waiting for more connections; what is open counts as failed."""

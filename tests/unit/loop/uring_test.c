@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* io_uring under the loop: what comes, what goes, and that every operation has a last word. */
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -43,11 +44,9 @@ static void stop_on_peer_event(struct loop_source *source, uint32_t events)
 	assert_int_equal(uring_cancel(loop_uring(t.loop), &t.receive), 0);
 }
 
-static void on_sent(struct uring_op *op, int result, bool more, const struct uring_bytes *bytes)
+static void on_sent(struct uring_op *op, int result)
 {
-	(void)op;
-	assert_false(more);
-	assert_null(bytes);
+	assert_ptr_equal(op, &t.send);
 	t.sent = result;
 	loop_stop(t.loop);
 }
@@ -56,7 +55,7 @@ static void on_received(struct uring_op *op, int result, bool more, const struct
 {
 	struct uring *uring = loop_uring(t.loop);
 
-	(void)op;
+	assert_ptr_equal(op, &t.receive);
 	if (bytes) {
 		assert_int_equal(result, bytes->len);
 		if (t.len + bytes->len < sizeof(t.text)) {
@@ -73,6 +72,28 @@ static void on_received(struct uring_op *op, int result, bool more, const struct
 	if (!more) {
 		t.last_word = result;
 		loop_stop(t.loop);
+	}
+}
+
+/* A listener that is told to stop when it has taken two. */
+static struct {
+	struct uring_op accept;
+	int fds[2];
+	int n;
+	int last_word;
+} l;
+
+static void on_accepted(struct uring_op *op, int result, bool more)
+{
+	if (result >= 0) {
+		assert_in_range(l.n, 0, 1);
+		l.fds[l.n++] = result;
+	}
+	if (l.n == 2 && more)
+		assert_int_equal(uring_cancel(loop_uring(t.loop), op), 0);
+	if (!more) {
+		l.last_word = result;
+		assert_int_equal(uring_cancel(loop_uring(t.loop), &t.receive), 0);
 	}
 }
 
@@ -95,16 +116,17 @@ static void connect_pair(void)
 
 static int set_up(void **state)
 {
+	static const struct uring_handlers handlers = { .received = on_received,
+							.sent = on_sent,
+							.accepted = on_accepted };
 	int err;
 
 	(void)state;
 	memset(&t, 0, sizeof(t));
-	t.receive.fn = on_received;
-	t.send.fn = on_sent;
 	t.last_word = 1;
 	connect_pair();
 	assert_int_equal(loop_new(&t.loop), 0);
-	err = loop_add_uring(t.loop);
+	err = loop_add_uring(t.loop, &handlers);
 	if (err) {
 		printf("SKIP: no io_uring for us on this host: %s\n", strerror(-err));
 		skip();
@@ -147,6 +169,46 @@ static void what_came_goes_out(void **state)
 	assert_int_equal(t.sent, 4);
 	assert_int_equal(read(t.peer, back, sizeof(back)), 4);
 	assert_memory_equal(back, "ping", 4);
+}
+
+static void memory_of_our_own_goes_out(void **state)
+{
+	char back[8];
+
+	(void)state;
+	assert_int_equal(uring_send_from(loop_uring(t.loop), &t.send, t.ours, "early", 5), 0);
+	assert_int_equal(shutdown(t.peer, SHUT_WR), 0);
+	assert_int_equal(loop_run(t.loop), 0);
+	assert_int_equal(t.sent, 5);
+	assert_int_equal(read(t.peer, back, sizeof(back)), 5);
+	assert_memory_equal(back, "early", 5);
+}
+
+static void accepts_until_it_is_cancelled(void **state)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	_cleanup_close_ int listener = socket(AF_INET, SOCK_STREAM, 0);
+	_cleanup_close_ int first = socket(AF_INET, SOCK_STREAM, 0);
+	_cleanup_close_ int second = socket(AF_INET, SOCK_STREAM, 0);
+	socklen_t len = sizeof(addr);
+
+	(void)state;
+	l.n = 0;
+	assert_int_equal(bind(listener, (struct sockaddr *)&addr, len), 0);
+	assert_int_equal(listen(listener, 2), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&addr, &len), 0);
+	assert_int_equal(uring_accept(loop_uring(t.loop), &l.accept, listener), 0);
+	assert_int_equal(connect(first, (struct sockaddr *)&addr, len), 0);
+	assert_int_equal(connect(second, (struct sockaddr *)&addr, len), 0);
+	assert_int_equal(loop_run(t.loop), 0);
+	assert_int_equal(l.n, 2);
+	assert_int_equal(l.last_word, -ECANCELED);
+	for (int i = 0; i < 2; i++) {
+		assert_true(fcntl(l.fds[i], F_GETFL) & O_NONBLOCK);
+		assert_true(fcntl(l.fds[i], F_GETFD) & FD_CLOEXEC);
+		(void)close(l.fds[i]);
+	}
 }
 
 /* Until not one byte more fits, also after what is on its way has arrived. */
@@ -209,6 +271,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(bytes_then_the_end, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_came_goes_out, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(memory_of_our_own_goes_out, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(accepts_until_it_is_cancelled, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_full_target_is_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(cancelled_from_an_epoll_event, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(stopped_with_an_operation_under_way, set_up,

@@ -6,6 +6,7 @@
 #include <liburing.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sys/wait.h>
 
 #include "base/socket.h"
 
@@ -107,12 +108,14 @@ static void others_are_left_alone(void **state)
 {
 	struct up_addr client = addr_of(CLIENT4), server, peer;
 	_cleanup_close_ int listener = listen_on("127.0.0.1", false, &server);
-	_cleanup_close_ int named = socket_for(&server), plain = -1, accepted = -1;
-	uint64_t cookie = socket_cookie(named);
+	_cleanup_close_ int plain = socket_for(&server), named = socket_for(&server);
+	_cleanup_close_ int accepted = -1;
 
+	/* Cookies that follow each other: the other's place is looked at, too. */
+	assert_true(socket_cookie(plain) != 0);
 	/* A name that waits for its socket is no other socket's. */
-	(void)kern_hook_announce(hook, cookie, &client);
-	plain = socket_connect(&server, false);
+	(void)kern_hook_announce(hook, socket_cookie(named), &client);
+	assert_int_equal(socket_start(plain, &server, false), 0);
 	accepted = accept_from(listener, &peer);
 	assert_same_addr(peer, local_of(plain));
 	cleanup_close(&accepted);
@@ -254,6 +257,54 @@ static void failed_connects_leave_nothing(void **state)
 	assert_int_equal(handshakes(), 0);
 }
 
+/* Its sockets are not in our cgroup: as a server on another host, nobody tells it. */
+static void serve_elsewhere(int ready)
+{
+	struct up_addr server, peer;
+	int listener, accepted;
+	char byte;
+
+	if (hooks_leave())
+		_exit(2);
+	listener = listen_on("127.0.0.1", false, &server);
+	if (write(ready, &server, sizeof(server)) != sizeof(server))
+		_exit(3);
+	accepted = accept_from(listener, &peer);
+	while (recv(accepted, &byte, 1, 0) == 1 && send(accepted, &byte, 1, 0) == 1)
+		;
+	_exit(addr_equal(&peer, &(struct up_addr){ 0 }) ? 4 : 0);
+}
+
+/* The entry stays as long as our end does, whatever has moved, and goes with it. */
+static void server_elsewhere(void **state)
+{
+	struct up_addr server;
+	int status, fd, pipes[2];
+	char byte = 'x';
+	pid_t pid;
+
+	assert_return_code(pipe(pipes), errno);
+	pid = fork();
+	if (pid == 0)
+		serve_elsewhere(pipes[1]);
+	assert_int_equal(read(pipes[0], &server, sizeof(server)), sizeof(server));
+	fd = connect_for(&server, CLIENT4);
+	assert_return_code(fcntl(fd, F_SETFL, 0), errno);
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(send(fd, &byte, 1, 0), 1);
+		assert_int_equal(recv(fd, &byte, 1, 0), 1);
+	}
+	assert_int_equal(handshakes(), 1);
+	cleanup_close(&fd);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(WEXITSTATUS(status), 0);
+	wait_for_no_handshake();
+	assert_int_equal(hook_stats_now().collected, 1);
+	assert_int_equal(hook_stats_now().shown, 0);
+	cleanup_close(&pipes[0]);
+	cleanup_close(&pipes[1]);
+}
+
 /* The server's queues are full: some are established with us alone, some SYNs unanswered. */
 static void unanswered_connects_leave_nothing(void **state)
 {
@@ -333,6 +384,7 @@ int main(void)
 		hook_test(client_belongs_to_the_socket),
 		hook_test(io_uring_connects),
 		hook_test(failed_connects_leave_nothing),
+		hook_test(server_elsewhere),
 		hook_test(unanswered_connects_leave_nothing),
 		hook_test(late_accept),
 		hook_test(many_connections),

@@ -28,6 +28,11 @@ static int move_to(int cgroup)
 	return fd < 0 || write(fd, "0", 1) != 1 ? -errno : 0;
 }
 
+int hooks_leave(void)
+{
+	return move_to(root);
+}
+
 int hooks_set_up(void **state)
 {
 	struct cgroup_root found;

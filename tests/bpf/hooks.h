@@ -32,6 +32,9 @@ extern char hook_cgroup_path[320];
 int hooks_set_up(void **state);
 int hooks_tear_down(void **state);
 
+/* Move the calling process out of the test's cgroup. 0 or -errno. */
+int hooks_leave(void);
+
 /* Opens, or fails the test with why. */
 struct kern_hook *hook_open(const struct kern_hook_params *params);
 struct kern_hook *hook_open_relay(void);

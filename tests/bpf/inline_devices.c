@@ -237,16 +237,24 @@ static void judge(const struct caught *caught, struct frame *frame)
 	frame_seal(frame);
 }
 
-bool devices_in(const struct frame *in, struct frame *ret)
+static const uint32_t only_key;
+
+static void forget_caught(void)
+{
+	static const struct caught none;
+
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(lab.skel->maps.caught), &only_key, &none,
+					     BPF_ANY),
+			 0);
+}
+
+bool devices_passed(struct frame *ret)
 {
 	static struct caught caught;
-	static const struct caught none;
-	int map = bpf_map__fd(lab.skel->maps.caught);
-	uint32_t zero = 0;
 
-	assert_int_equal(bpf_map_update_elem(map, &zero, &none, BPF_ANY), 0);
-	put(&pair()[0], in);
-	assert_int_equal(bpf_map_lookup_elem(map, &zero, &caught), 0);
+	assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(lab.skel->maps.caught), &only_key,
+					     &caught),
+			 0);
 	if (!caught.len)
 		return false;
 	ret->net = lab.mode->l3 ? 0 : ETH_HLEN;
@@ -257,8 +265,16 @@ bool devices_in(const struct frame *in, struct frame *ret)
 	return true;
 }
 
+bool devices_in(const struct frame *in, struct frame *ret)
+{
+	forget_caught();
+	put(&pair()[0], in);
+	return devices_passed(ret);
+}
+
 bool devices_out(const struct frame *in, struct frame *ret)
 {
+	forget_caught();
 	put(&pair()[1], in);
 	return take(&pair()[0], ret);
 }

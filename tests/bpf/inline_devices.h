@@ -16,6 +16,9 @@ bool devices_in(const struct frame *in, struct frame *ret);
 bool devices_out(const struct frame *in, struct frame *ret);
 bool devices_reply(struct frame *ret);
 
+/* What the host got by the last of them. */
+bool devices_passed(struct frame *ret);
+
 /* What went out at lo. */
 bool devices_lo(struct frame *ret);
 

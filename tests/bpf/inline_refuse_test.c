@@ -139,7 +139,8 @@ static void reset_in_the_header(void)
 	refused_for(UP_REASON_RESET);
 }
 
-/* The host repeats its SYN-ACK, and cannot know: the sender hears that it was refused. */
+/* The host repeats its SYN-ACK, and cannot know: it hears, and the sender too, that the
+ * connection was refused. */
 static void host_repeats(void)
 {
 	struct segment again = syn_ack(), expect = syn_ack();
@@ -150,6 +151,12 @@ static void host_repeats(void)
 	expect.flags = RST | ACK;
 	expect.window = 0;
 	out_passes(&again, &expect);
+	expect = again;
+	expect.seq = lab.mode->start;
+	expect.flags = RST;
+	expect.window = 0;
+	expect.ttl = TTL_OWN;
+	host_gets(&expect);
 	again = answers(0, 0, ACK, NULL, 0);
 	out_passes(&again, &again);
 }

@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "inline_devices.h"
+
 #define SCALE 3
 
 static struct wire way_of(bool from_host, bool app_side)
@@ -120,6 +122,16 @@ void out_passes(const struct segment *in, const struct segment *expect)
 		compare(&out, true, false, expect);
 	else
 		assert_unseen(in, expect);
+}
+
+void host_gets(const struct segment *expect)
+{
+	static struct frame out;
+
+	if (!lab.mode->device)
+		return;
+	assert_true(devices_passed(&out));
+	compare(&out, false, true, expect);
 }
 
 void in_drops(const struct segment *in)

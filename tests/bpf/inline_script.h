@@ -31,6 +31,8 @@ void in_drops(const struct segment *in);
 /* The host's reaches the sender; or not. */
 void out_passes(const struct segment *in, const struct segment *expect);
 void out_drops(const struct segment *in);
+/* By the host's own packet the host gets one, too (seen on devices alone). */
+void host_gets(const struct segment *expect);
 /* The sender gets a packet of our own. */
 void replied(const struct segment *expect);
 void no_reply(void);

@@ -348,6 +348,14 @@ def test_syn_flood(inline):
     inline.exact(4, ("v1,data:30000,fin", "data:20000,eof"), ("data:20000,fin", "data:30000,eof"), count=50)
 
 
+def test_syns_that_nobody_answers_leave_again(inline):
+    inline.net.host.batch("route add 10.77.0.0/16 dev wire")
+    inline.start(trust="10.77.0.0/16, fd77::/64", header_timeout="3s")
+    flood(inline.net.client, 300)
+    until(lambda: len(i.flows()) == 300, "300 flows")
+    until(lambda: not i.flows(), lambda: f"{len(i.flows())} flows are left", 60)
+
+
 def test_flow_table_full(inline):
     """No room: the SYN is dropped and counted, what is there goes on, and there is room again when the dead are gone."""
     text = d.section("unproxy", inline_flows=1024) + i.listener(trust="10.77.0.0/16", header_timeout="3s")

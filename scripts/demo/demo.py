@@ -9,8 +9,8 @@ import subprocess
 import sys
 import time
 
-from stage import (BALANCER, CLIENT4, CLIENT6, HOST, PUBLIC4, PUBLIC6, DemoError, Program, at, build_network, run,
-                   start_apps, start_balancer, write_files)
+from stage import (BALANCER, CLIENT4, HOST, PUBLIC4, PUBLIC6, WS_APP, DemoError, Program, at, build_network,
+                   run, start_apps, start_balancer, write_files)
 
 DIRECTORY = "/run/demo"  # on the demo's own tmpfs
 MEGABYTES = 128
@@ -167,12 +167,69 @@ def what_is_seen(entry, records, daemon):
         show(*refused)
 
 
+def talk(port=9000):
+    """A WebSocket conversation with the app's own port at the balancer, left open; (the program, what it said)."""
+    client = Program("/usr/bin/python3", "-B", "scripts/demo/client.py", f"ws://{PUBLIC4}:{port}/cable", namespace="client")
+    told = json.loads(client.wait_line(lambda line: line.startswith("{")))
+    if not (told.get("talk") and told.get("blob")):
+        raise DemoError(f"no conversation: {told}")
+    return client, told
+
+
+def app_saw(cable, told):
+    """The app's own log has the client's address and port."""
+    line = cable.wait_line(lambda text: text == f"client {told['address']}:{told['port']}")
+    show(f"the app's log:  {line}")
+    check(True, "the app itself logs its real client: accept() returned it")
+
+
+def still_talks(client):
+    client.say("again\n")
+    return json.loads(client.wait_line(lambda line: "alive" in line))["alive"]
+
+
+def inline_daemon():
+    daemon = Program(os.environ["UNPROXY"], "run", "-c", f"{DIRECTORY}/inline.conf")
+    line = daemon.wait_line(lambda text: "inline.on" in text)
+    daemon.wait_line(lambda text: re.match(r"(info: )?ready\b", text))
+    return daemon, int(re.search(r"adopted=(\d+)", line).group(1))
+
+
+def inline(cable):
+    title(5, f"The inline engine: no proxy in the path. HAProxy (send-proxy) straight to the app on {HOST}:{WS_APP}, as in 1")
+    daemon, _ = inline_daemon()
+    first, told = talk()
+    check(True, "the same conversation that the app refused in 1 works: text, and 1 MiB of binary with the same SHA-256")
+    app_saw(cable, told)
+    rows = run("ss", "-tnpH", "state", "established", f"sport = :{WS_APP}").splitlines()
+    show("ss:  " + " ".join(rows[0].split()) if rows else "ss: nothing")
+    check(len(rows) == 1 and f" {BALANCER}:" in rows[0] and '"node"' in rows[0],
+          f"ss: one connection, from the balancer {BALANCER} to node itself; there is no second one")
+
+    daemon.process.kill()
+    daemon.process.wait()
+    check(still_talks(first), "kill -9 of unproxy in the middle of it: the conversation just goes on")
+    second, told = talk()
+    check(True, "a new one works, too: the programs in the kernel need no daemon")
+    app_saw(cable, told)
+    daemon, adopted = inline_daemon()
+    check(adopted == 2, f"unproxy, started again, takes over {adopted} live connections")
+    for client in (first, second):
+        client.end()
+    record = wait_record(daemon, lambda r: r["client_port"] == told["port"])
+    show(*wrapped(record))
+    check(record["client_ip"] == told["address"], "and logs them at their end")
+    check(daemon.terminate() == 0, "unproxy ended on SIGTERM with exit code 0")
+    show("unproxy detach:  " + run(os.environ["UNPROXY"], "detach").strip())
+    check("clsact" not in run("tc", "qdisc", "show"), "and nothing of it is left on the interfaces")
+
+
 def story():
     build_network()
     os.makedirs(DIRECTORY)
     write_files(DIRECTORY, MEGABYTES)
     want = digest(f"{DIRECTORY}/files/large")
-    app = start_apps(DIRECTORY)
+    cable, app = start_apps(DIRECTORY)
     start_balancer(DIRECTORY)
     print(f"client {CLIENT4} --> HAProxy {PUBLIC4} | {BALANCER} --> unproxy {HOST} --> apps on 127.0.0.1")
     print(paint("2", "three network namespaces; the apps: node `ws` and nginx, neither knows of PROXY"))
@@ -185,6 +242,7 @@ def story():
     records["conversation, PROXY v2"], records["download, PROXY v2"] = version_2(daemon, want)
     what_is_seen(entry, records, daemon)
     check(daemon.terminate() == 0, "unproxy ended on SIGTERM with exit code 0")
+    inline(cable)
 
 
 def stopped(*_):

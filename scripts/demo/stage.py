@@ -85,6 +85,17 @@ trust   = {BALANCER}
 backend = 127.0.0.1:{BYTES_APP}
 """
 
+INLINE = f"""
+[unproxy]
+client_log = -
+
+[listener cable]
+engine     = inline
+port       = {WS_APP}
+interfaces = lan
+trust      = {BALANCER}
+"""
+
 
 class DemoError(Exception):
     pass
@@ -218,9 +229,10 @@ def write_files(directory, megabytes):
         "-keyout", f"{directory}/key.pem", "-out", f"{directory}/ca.pem")
     with open(f"{directory}/site.pem", "w") as site:
         site.write(open(f"{directory}/ca.pem").read() + open(f"{directory}/key.pem").read())
-    for name, text in (("haproxy.cfg", HAPROXY), ("nginx.conf", NGINX), ("unproxy.conf", UNPROXY)):
+    for name, text in (("haproxy.cfg", HAPROXY.format(dir=directory)), ("nginx.conf", NGINX.format(dir=directory)),
+                       ("unproxy.conf", UNPROXY), ("inline.conf", INLINE)):
         with open(f"{directory}/{name}", "w") as file:
-            file.write(text if name == "unproxy.conf" else text.format(dir=directory))
+            file.write(text)
 
 
 def start_apps(directory):
@@ -230,7 +242,7 @@ def start_apps(directory):
     bytes_app = FirstBytes()
     bytes_app.start()
     start_daemon(f"{directory}/nginx.log", "nginx", "-e", "stderr", "-p", directory, "-c", f"{directory}/nginx.conf")
-    return bytes_app
+    return app, bytes_app
 
 
 def start_balancer(directory):

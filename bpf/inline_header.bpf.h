@@ -283,8 +283,12 @@ static __noinline int header_segment(struct __sk_buff *skb, struct packet *p, st
 	}
 }
 
-/* The sender gives up. Its RST may say any byte that we have acknowledged. What goes on is a
- * packet with a checksum of ours, so it must have been right before. */
+/* What a half-open connection takes at most: rcv_wnd is not scaled yet. */
+#define HALF_OPEN_WINDOW 65535
+
+/* The sender gives up. Its RST may stand anywhere in the window, as for the host
+ * (tcp_check_req()). What goes on is a packet with a checksum of ours, so it must have been
+ * right before. */
 static __always_inline int header_reset(struct __sk_buff *skb, struct packet *p,
 					struct up_flow *flow)
 {
@@ -295,9 +299,7 @@ static __always_inline int header_reset(struct __sk_buff *skb, struct packet *p,
 	if (flow_state(flow_word(flow)) == UP_FLOW_SYN)
 		return edit_port(skb, p, TCP_OFF_DPORT, p->key.local_port, flow->app_port) ? DROP
 											   : PASS;
-	if (p->seq - flow->seq_start > flow->got)
-		return DROP;
-	if (!packet_verified(skb, p))
+	if (p->seq - flow->seq_start > flow->got + HALF_OPEN_WINDOW || !packet_verified(skb, p))
 		return DROP;
 	(void)flow_refuse(&p->key, flow, flow->got ? UP_REASON_RESET : UP_REASON_EMPTY);
 	return reply_and_pass(skb, p, flow, &none, &inward);

@@ -34,8 +34,12 @@ static __always_inline void out_syn_ack(struct __sk_buff *skb, const struct pack
 					struct up_flow *flow)
 {
 	flow->down_start = p->seq + 1;
-	if (!flow->got)
+	if (p->ack !=
+	    flow->seq_start) { /* the host has taken another SYN: what we have is not its */
+		bpf_map_delete_elem(&partials, &p->key);
+		flow->got = 0;
 		flow->seq_start = p->ack;
+	}
 	learn_host(skb, p, flow);
 	(void)flow_change(flow, FLOW_WORD(UP_FLOW_SYN, 0), FLOW_WORD(UP_FLOW_HEADER, 0));
 }
@@ -47,9 +51,10 @@ static __always_inline long out_handshake(struct __sk_buff *skb, const struct pa
 					  struct up_flow *flow)
 {
 	flow_need_timer(flow);
-	if (p->flags & TCP_RST) { /* nobody listens */
-		if (flow_state(flow_word(flow)) == UP_FLOW_SYN)
-			(void)flow_refuse(&p->key, flow, UP_REASON_NO_BACKEND);
+	if (p->flags & TCP_RST) { /* nobody listens; or a SYN with another number ended it */
+		(void)flow_refuse(&p->key, flow,
+				  flow_state(flow_word(flow)) == UP_FLOW_SYN ? UP_REASON_NO_BACKEND
+									     : UP_REASON_RESET);
 		return 0;
 	}
 	if ((p->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK)) {

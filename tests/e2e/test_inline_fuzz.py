@@ -20,7 +20,7 @@ def start(inline, mode, **keys):
     """Returns what the fuzzer has to know."""
     fuzz.device(inline.net.host, mode)
     inline.start(interfaces=fuzz.DEVICE, trust=fuzz.TRUST, **keys)
-    return {"strips": 1, "port": 3000} if BARE else {"port": d.PORT}
+    return {"strips": 1, "port": 3000} if BARE else {"port": d.PORT, "hook": 1}
 
 
 @pytest.mark.parametrize("mode", COUNTS)

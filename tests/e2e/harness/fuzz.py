@@ -16,8 +16,8 @@ def device(ns, mode):
     ns.run("ip", "tuntap", "add", "dev", DEVICE, "mode", kind)
     neighbours = [f"neigh add {a} lladdr {MAC} dev {DEVICE} nud permanent" for a in (REMOTE4, REMOTE6)] if kind == "tap" else []
     ns.batch(f"addr add {HOST4}/24 dev {DEVICE}", f"addr add {HOST6}/64 dev {DEVICE} nodad", f"link set {DEVICE} up", *neighbours)
-    # The host's own congestion control may pace: the model has no patience for that. Nor shall the host give up.
-    ns.sysctl(ipv4__tcp_congestion_control="reno", ipv4__tcp_orphan_retries=100, ipv4__tcp_retries2=100)
+    # The host's own congestion control may pace: the model has no patience for that.
+    ns.sysctl(ipv4__tcp_congestion_control="reno")
     ns.quick_repeats()
 
 

@@ -58,7 +58,9 @@ class Namespace:
                     f.write(str(value))
 
     def quick_repeats(self):
-        """What was lost is sent again within a second, where the kernel knows how (6.15): only a run's time depends on it."""
+        """What was lost is sent again within a second, where the kernel knows how (6.15), and nobody gives up: only a
+        run's time depends on it."""
+        self.sysctl(ipv4__tcp_orphan_retries=100, ipv4__tcp_retries2=100)
         for knob in ({"ipv4__tcp_rto_min_us": 10000}, {"ipv4__tcp_rto_max_ms": 1000}):
             try:
                 self.sysctl(**knob)

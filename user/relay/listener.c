@@ -114,11 +114,6 @@ static bool is_full(const struct relay *relay)
 	return __atomic_load_n(&relay->connections, __ATOMIC_RELAXED) >= relay->max_connections;
 }
 
-static bool is_exhausted(int err)
-{
-	return err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM;
-}
-
 /* Accept one. Returns false when there is none, or none may come now. */
 static bool accept_one(struct listener *listener)
 {
@@ -139,10 +134,10 @@ static bool accept_one(struct listener *listener)
 		take(listener, fd, &peer);
 		return true;
 	}
-	if (is_exhausted(errno))
+	if (socket_none_left(errno))
 		pause_all(worker, strerror(errno));
 	/* Else there is none, or one died in the backlog: the next. */
-	return errno != EAGAIN && !is_exhausted(errno);
+	return errno != EAGAIN && !socket_none_left(errno);
 }
 
 /* io_uring may have taken a whole backlog by the time it is told to stop: it is left to it
@@ -202,7 +197,7 @@ void listener_accepted(struct uring_op *op, int result, bool more)
 		listener->accepting = false;
 	if (result >= 0)
 		take_arrived(listener, result);
-	else if (is_exhausted(-result))
+	else if (socket_none_left(-result))
 		pause_all(worker, strerror(-result));
 	if (!by_uring(listener))
 		leave_uring(listener);

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
+#include "base/socket.h"
 #include "loop/uring.h"
 #include "relay/listener.h"
 #include "relay/path_copy.h"
@@ -43,11 +44,6 @@ static bool count_down(struct session *session)
 	return true;
 }
 
-static bool is_passing(int err)
-{
-	return err == EAGAIN || err == EINTR || err == ENOBUFS || err == ENOMEM;
-}
-
 static bool is_crowded(const struct flow *flow)
 {
 	return flow->chunk && flow->chunk->len - flow->chunk->at > KEPT_MAX;
@@ -62,7 +58,7 @@ static void keep_rest(struct session *session, struct leg *target, int result)
 	struct uring_bytes bytes = uring_sent(uring_of(session), flow->buffer);
 	uint32_t sent = result > 0 ? (uint32_t)result : 0;
 
-	if (result < 0 && !is_passing(-result)) {
+	if (result < 0 && !socket_error_passes(-result)) {
 		leg_died(target, -result);
 		return;
 	}
@@ -100,7 +96,7 @@ static void early_sent(struct session *session, int result)
 		return;
 	if (result > 0)
 		back->flags = LEG_WRITABLE; /* in time after all, if it was given up just now */
-	else if (result < 0 && !is_passing(-result))
+	else if (result < 0 && !socket_error_passes(-result))
 		leg_died(back, -result);
 	if (keep_early(session, result > 0 ? (uint32_t)result : 0))
 		session_abort(session, "out_of_memory");

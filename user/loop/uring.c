@@ -81,7 +81,8 @@ int uring_new(const struct uring_handlers *handlers, struct uring **ret)
 	 * not this one, so the ring starts disabled. */
 	struct io_uring_params params = {
 		.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-			 IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE,
+			 IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE |
+			 IORING_SETUP_SUBMIT_ALL, /* one that fails stops no others */
 		.cq_entries = COMPLETIONS,
 	};
 	_cleanup_free_ struct uring *uring = calloc(1, sizeof(*uring));
@@ -114,13 +115,19 @@ void uring_free(struct uring *uring)
 	free(uring);
 }
 
+static void submit(struct uring *uring)
+{
+	uring->round++;
+	(void)io_uring_submit(&uring->ring);
+}
+
 static struct io_uring_sqe *take_sqe(struct uring *uring)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&uring->ring);
 
 	if (sqe)
 		return sqe;
-	uring_submit(uring); /* full */
+	submit(uring); /* full */
 	return io_uring_get_sqe(&uring->ring);
 }
 
@@ -225,12 +232,6 @@ int uring_cancel(struct uring *uring, struct uring_op *op)
 	io_uring_prep_cancel64(sqe, (uintptr_t)op, 0);
 	sqe->user_data = TAG_CANCEL;
 	return 0;
-}
-
-void uring_submit(struct uring *uring)
-{
-	uring->round++;
-	(void)io_uring_submit(&uring->ring);
 }
 
 void uring_give(struct uring *uring, uint16_t buffer)

@@ -109,9 +109,14 @@ int leg_watch(struct session *session, struct leg *leg)
 	return blocked ? loop_modify(session->worker->loop, &leg->source, events_of(leg)) : 0;
 }
 
-void leg_close(struct leg *leg, bool reset)
+void leg_leave(struct session *session, struct leg *leg)
 {
 	leg->source.fn = NULL;
+	uring_path_leave(session, leg);
+}
+
+void leg_close(struct leg *leg, bool reset)
+{
 	if (leg->source.fd < 0)
 		return;
 	if (reset)

@@ -46,6 +46,9 @@ void leg_watch_again(struct session *session, struct leg *leg);
  * is reported at once. 0 or -errno. */
 int leg_watch(struct session *session, struct leg *leg);
 
+/* Hear no more of it: of what io_uring does for it, the last word alone. */
+void leg_leave(struct session *session, struct leg *leg);
+
 /* Close its socket, if it has one; reset: so that the peer gets a RST. */
 void leg_close(struct leg *leg, bool reset);
 

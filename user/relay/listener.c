@@ -188,6 +188,22 @@ static void take_arrived(struct listener *listener, int fd)
 		take(listener, fd, &peer);
 }
 
+static void close_now(struct listener *listener)
+{
+	(void)close(listener->source.fd);
+	listener->source.fd = -1;
+}
+
+/* io_uring's last word, after listener_close(). */
+static void closed(struct listener *listener)
+{
+	listener->closing = false;
+	while (!listener->worker->stopping && accept_one(listener))
+		;
+	close_now(listener);
+	worker_count(listener->worker, -1);
+}
+
 void listener_accepted(struct uring_op *op, int result, bool more)
 {
 	struct listener *listener = container_of(op, struct listener, accept);
@@ -203,8 +219,8 @@ void listener_accepted(struct uring_op *op, int result, bool more)
 		leave_uring(listener);
 	if (more)
 		return;
-	if (listener->source.fd < 0)
-		worker_count(worker, -1); /* closed meanwhile */
+	if (listener->closing)
+		closed(listener);
 	else if (worker->accepting && result < 0 && result != -ECANCELED)
 		(void)watch(listener); /* accept4() will meet the error, too, or was luckier */
 	else if (worker->accepting)
@@ -250,16 +266,18 @@ void listener_close(struct listener *listener)
 {
 	struct worker *worker = listener->worker;
 
-	if (listener->source.fd < 0)
+	if (listener->source.fd < 0 || listener->closing)
 		return;
 	/* Those whose handshake is done would get a RST from close(). */
 	while (worker->accepting && accept_one(listener))
 		;
 	listener_pause(listener);
-	if (listener->accepting) {
-		uring_submit(loop_uring(worker->loop)); /* before the descriptor is another's */
-		worker_count(worker, 1);                /* what it has taken is still to come */
+	if (!listener->accepting) {
+		close_now(listener);
+		return;
 	}
-	(void)close(listener->source.fd);
-	listener->source.fd = -1;
+	if (!listener->leaving)
+		(void)shutdown(listener->source.fd, SHUT_RD); /* ends the accept, too */
+	listener->closing = true;
+	worker_count(worker, 1); /* what io_uring has taken is still to come */
 }

@@ -28,19 +28,19 @@ void uring_path_leave(struct session *session, struct leg *leg)
 	leg->flags |= LEG_LEAVING;
 	if (!uring_cancel(uring_of(session), &leg->receive))
 		return;
-	leg_died(leg, ENOBUFS); /* what ends it now is no clean end */
-	(void)shutdown(leg->source.fd, SHUT_RDWR);
+	leg_died(leg, ENOBUFS);                  /* what ends it now is no clean end */
+	(void)shutdown(leg->source.fd, SHUT_RD); /* ends the receive, and sends nothing */
 }
 
 /* An operation said its last word. Returns true if the session has ended; with the last one
- * it is freed. */
+ * it is released. */
 static bool count_down(struct session *session)
 {
 	session->operations--;
 	if (session->state != SESSION_CLOSED)
 		return false;
 	if (!session->operations)
-		loop_defer(session->worker->loop, &session->deferred);
+		session_release(session);
 	return true;
 }
 
@@ -269,13 +269,4 @@ void uring_path_begin(struct session *session, struct leg *leg)
 	leg->flags |= LEG_URING;
 	session->operations++;
 	leg_watch_again(session, leg);
-}
-
-void uring_path_end(struct session *session)
-{
-	if (!session->operations)
-		return;
-	for (enum side side = FRONT; side <= BACK; side++)
-		uring_path_leave(session, &session->legs[side]);
-	uring_submit(uring_of(session)); /* before the descriptors are anybody else's */
 }

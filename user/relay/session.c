@@ -90,18 +90,25 @@ static void free_flow(struct session *session, enum way way)
 	free(TAKE_PTR(flow->chunk));
 }
 
-void session_close(struct session *session, bool reset)
+void session_release(struct session *session)
+{
+	leg_close(&session->legs[FRONT], session->reset);
+	leg_close(&session->legs[BACK], session->reset);
+	free_flow(session, UP);
+	free_flow(session, DOWN);
+	session->deferred.destroy = destroy;
+	loop_defer(session->worker->loop, &session->deferred);
+}
+
+void session_close(struct session *session)
 {
 	struct worker *worker = session->worker;
 	struct listener *listener = session->listener;
 
 	session->state = SESSION_CLOSED;
 	loop_timer_cancel(worker->loop, &session->timer);
-	uring_path_end(session);
-	leg_close(&session->legs[FRONT], reset);
-	leg_close(&session->legs[BACK], reset);
-	free_flow(session, UP);
-	free_flow(session, DOWN);
+	leg_leave(session, &session->legs[FRONT]);
+	leg_leave(session, &session->legs[BACK]);
 	if (session->server >= 0)
 		pool_release(listener->pool, session->server);
 	if (session->limited)
@@ -115,9 +122,8 @@ void session_close(struct session *session, bool reset)
 	__atomic_fetch_sub(&worker->relay->connections, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_sub(listener->connections, 1, __ATOMIC_RELAXED);
 	counter_add(&worker->relay->counters.closed, 1);
-	session->deferred.destroy = destroy;
 	if (!session->operations) /* else with the last one's last word */
-		loop_defer(worker->loop, &session->deferred);
+		session_release(session);
 }
 
 void session_abort(struct session *session, const char *reason)
@@ -125,7 +131,8 @@ void session_abort(struct session *session, const char *reason)
 	if (!session->reason)
 		session->reason = reason;
 	record_ended(session);
-	session_close(session, true);
+	session->reset = true;
+	session_close(session);
 }
 
 /* Only ESTABLISHED sockets can enter a sockhash. And one direction of a pair at a time:
@@ -331,7 +338,7 @@ void session_run(struct session *session)
 			break;
 		enter(session, next);
 		if (next == SESSION_CLOSED)
-			session_close(session, session->reset);
+			session_close(session);
 	}
 	/* The result of the early data's send runs the session again, and soon. */
 	if (session->state == SESSION_CLOSED || session->early)

@@ -84,10 +84,10 @@ struct session {
 	int16_t server; /* index in the pool, -1: none */
 	uint8_t state;
 	uint8_t version, command;
-	uint8_t operations; /* of io_uring that have not said their last word */
+	uint8_t operations; /* of io_uring that have not said their last word, uring.h */
 	bool limited : 1;   /* counted in the listener's per-source limit */
 	bool plain : 1;     /* no header to come: a client of a listener of both kinds */
-	bool reset : 1;     /* refused: the balancer is told with a RST */
+	bool reset : 1;     /* the end: both peers are told with a RST */
 	bool settled : 1;   /* no longer in worker->young */
 	bool stacked : 1;   /* a second header behind the first */
 	const char *reason; /* static string; set once, at the end */
@@ -137,8 +137,11 @@ int session_new(struct listener *listener, int fd, const struct up_addr *peer, b
 /* Run the state table until nothing moves. */
 void session_run(struct session *session);
 
-/* Leave at once. reset: RST on both legs. What is to be recorded has been. */
-void session_close(struct session *session, bool reset);
+/* Leave at once. What is to be recorded has been. */
+void session_close(struct session *session);
+
+/* It is closed, and no operation is under way: close the sockets, free the rest. */
+void session_release(struct session *session);
 
 /* End a relayed connection with RST on both legs; reason is a static string. */
 void session_abort(struct session *session, const char *reason);

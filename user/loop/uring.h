@@ -52,7 +52,7 @@ int uring_new(const struct uring_handlers *handlers, struct uring **ret);
 void uring_free(struct uring *uring);
 
 /* The calling thread is its user from now on; epoll_fd's readiness ends uring_wait().
- * 0 or -errno. */
+ * 0, or -errno: of no use then. */
 int uring_enable(struct uring *uring, int epoll_fd);
 
 /* Accept whatever comes on a listening fd, non-blocking and close-on-exec, until an error or

@@ -3,6 +3,7 @@
 #ifndef BASE_SOCKET_H
 #define BASE_SOCKET_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -35,6 +36,18 @@ void socket_reset(int fd);
 /* The peer's address, also of a connection that has been reset. family: the socket's own,
  * enum up_family. 0 or -errno. */
 int socket_peer(int fd, uint8_t family, struct up_addr *ret);
+
+/* What send() or recv() met passes: the socket is whole, and tried again. */
+static inline bool socket_error_passes(int err)
+{
+	return err == EAGAIN || err == EINTR || err == ENOBUFS || err == ENOMEM;
+}
+
+/* No socket is to be had for now. */
+static inline bool socket_none_left(int err)
+{
+	return err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM;
+}
 
 /* The pending error, cleared: 0 or -errno. */
 int socket_error(int fd);

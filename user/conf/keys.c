@@ -154,12 +154,11 @@ const struct key keys[] = {
 	{ L(kernel_path), .name = "kernel_path", .type = KEY_WORD, .engine = KEY_RELAY,
 	  .words = kernel_paths, .default_text = "auto",
 	  .help = "Redirect bytes in the kernel: `always` from the first byte on; `auto` for a "
-		  "bulk "
-		  "direction that may not be spliced (`splice = no`, or refused); `off` never." },
+		  "bulk direction that may not be spliced (`splice = no`, or refused); `off` "
+		  "never." },
 	{ L(promote_bytes), .name = "promote_bytes", .type = KEY_SIZE64, .engine = KEY_RELAY,
 	  .max = UINT64_C(1) << 40, .default_text = "64k",
-	  .help = "A direction that has moved so much in bulk goes to a "
-		  "bulk path." },
+	  .help = "A direction that has moved so much in bulk goes to a bulk path." },
 	{ L(splice), .name = "splice", .type = KEY_BOOL, .engine = KEY_RELAY, .default_text = "yes",
 	  .help = "Use splice(2) for bulk; `no` leaves bulk to the kernel path, or to copying "
 		  "where that is off." },

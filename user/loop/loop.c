@@ -80,6 +80,17 @@ int loop_add_uring(struct loop *loop, const struct uring_handlers *handlers)
 	return uring_new(handlers, &loop->uring);
 }
 
+int loop_enable_uring(struct loop *loop)
+{
+	int err = loop->uring ? uring_enable(loop->uring, loop->epoll_fd) : 0;
+
+	if (!err)
+		return 0;
+	uring_free(loop->uring);
+	loop->uring = NULL;
+	return err;
+}
+
 struct uring *loop_uring(const struct loop *loop)
 {
 	return loop->uring;
@@ -292,7 +303,7 @@ static bool goes_on(const struct loop *loop)
 
 int loop_run(struct loop *loop)
 {
-	int err = loop->uring ? uring_enable(loop->uring, loop->epoll_fd) : 0;
+	int err = 0;
 
 	while (!err && goes_on(loop)) {
 		uint64_t before = loop->now_us;

@@ -47,6 +47,9 @@ void loop_free(struct loop *loop);
 
 /* Add io_uring to it: 0, or -errno where the host has none for us. Before loop_run(). */
 int loop_add_uring(struct loop *loop, const struct uring_handlers *handlers);
+/* The calling thread will run the loop, and io_uring is its own from now on; before the first
+ * operation. 0, or -errno: refused, and epoll is left alone. */
+int loop_enable_uring(struct loop *loop);
 /* NULL: there is none. */
 struct uring *loop_uring(const struct loop *loop);
 

@@ -38,6 +38,7 @@ struct uring {
 	struct io_uring_buf_ring *group;
 	uint8_t *buffers;
 	int epoll_fd;
+	bool watching; /* epoll_fd, or it will be with the next submission */
 	uint32_t pending;
 	uint32_t round; /* submissions so far */
 	struct sending sends[URING_BUFFERS];
@@ -81,7 +82,8 @@ int uring_new(const struct uring_handlers *handlers, struct uring **ret)
 	 * not this one, so the ring starts disabled. */
 	struct io_uring_params params = {
 		.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-			 IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE,
+			 IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE |
+			 IORING_SETUP_SUBMIT_ALL, /* one that fails stops no others */
 		.cq_entries = COMPLETIONS,
 	};
 	_cleanup_free_ struct uring *uring = calloc(1, sizeof(*uring));
@@ -114,25 +116,32 @@ void uring_free(struct uring *uring)
 	free(uring);
 }
 
+static void submit(struct uring *uring)
+{
+	uring->round++;
+	(void)io_uring_submit(&uring->ring);
+}
+
 static struct io_uring_sqe *take_sqe(struct uring *uring)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&uring->ring);
 
 	if (sqe)
 		return sqe;
-	uring_submit(uring); /* full */
+	submit(uring); /* full */
 	return io_uring_get_sqe(&uring->ring);
 }
 
-static int watch_epoll(struct uring *uring)
+/* Submitted, it tells at once of what is there already. */
+static void watch_epoll(struct uring *uring)
 {
 	struct io_uring_sqe *sqe = take_sqe(uring);
 
 	if (!sqe)
-		return -EBUSY;
+		return;
 	io_uring_prep_poll_multishot(sqe, uring->epoll_fd, POLLIN);
 	sqe->user_data = TAG_EPOLL;
-	return 0;
+	uring->watching = true;
 }
 
 int uring_enable(struct uring *uring, int epoll_fd)
@@ -142,7 +151,7 @@ int uring_enable(struct uring *uring, int epoll_fd)
 		    0) < 0)
 		return -errno;
 	uring->epoll_fd = epoll_fd;
-	return watch_epoll(uring);
+	return 0;
 }
 
 int uring_accept(struct uring *uring, struct uring_op *op, int fd)
@@ -227,12 +236,6 @@ int uring_cancel(struct uring *uring, struct uring_op *op)
 	return 0;
 }
 
-void uring_submit(struct uring *uring)
-{
-	uring->round++;
-	(void)io_uring_submit(&uring->ring);
-}
-
 void uring_give(struct uring *uring, uint16_t buffer)
 {
 	offer(uring, buffer);
@@ -250,13 +253,16 @@ bool uring_ready(const struct uring *uring)
 
 int uring_wait(struct uring *uring, uint64_t timeout_us)
 {
-	struct __kernel_timespec timeout = {
-		.tv_sec = (long long)(timeout_us / 1000000),
-		.tv_nsec = (long long)(timeout_us % 1000000) * 1000,
-	};
+	struct __kernel_timespec timeout;
 	struct io_uring_cqe *first;
 	int err;
 
+	if (!uring->watching)
+		watch_epoll(uring);
+	if (!uring->watching) /* no room for it: nobody would tell of epoll's events */
+		timeout_us = 0;
+	timeout.tv_sec = (long long)(timeout_us / 1000000);
+	timeout.tv_nsec = (long long)(timeout_us % 1000000) * 1000;
 	uring->round++;
 	if (!timeout_us)
 		err = io_uring_submit_and_get_events(&uring->ring);
@@ -313,8 +319,7 @@ bool uring_dispatch(struct uring *uring)
 			continue;
 		}
 		epoll_ready = true;
-		if (!(cqe->flags & IORING_CQE_F_MORE))
-			(void)watch_epoll(uring);
+		uring->watching = cqe->flags & IORING_CQE_F_MORE;
 	}
 	io_uring_cq_advance(&uring->ring, n);
 	return epoll_ready;

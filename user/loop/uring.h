@@ -4,9 +4,10 @@
  * is to be sent to many sockets goes out with one system call. Single-threaded: all calls
  * but uring_new() are made by the thread that called uring_enable().
  *
- * Nothing is handed to the kernel before uring_submit() or the loop's next wait: whoever
- * closes a descriptor with an operation pending submits first, or the operation would meet
- * the descriptor's next owner.
+ * Nothing is handed to the kernel before the loop's next wait, and what is under way keeps
+ * its file open: so a descriptor is closed when its operations have said their last word.
+ * Before, an operation could meet the descriptor's next owner, and close() would tell the
+ * peer nothing.
  */
 #ifndef LOOP_URING_H
 #define LOOP_URING_H
@@ -51,7 +52,7 @@ int uring_new(const struct uring_handlers *handlers, struct uring **ret);
 void uring_free(struct uring *uring);
 
 /* The calling thread is its user from now on; epoll_fd's readiness ends uring_wait().
- * 0 or -errno. */
+ * 0, or -errno: of no use then. */
 int uring_enable(struct uring *uring, int epoll_fd);
 
 /* Accept whatever comes on a listening fd, non-blocking and close-on-exec, until an error or
@@ -78,8 +79,6 @@ void uring_cork(struct uring *uring, uint16_t buffer);
 
 /* Ask an operation to end; its last word comes later (-ECANCELED, or what it just met). */
 int uring_cancel(struct uring *uring, struct uring_op *op);
-
-void uring_submit(struct uring *uring);
 
 /* The buffer may take new bytes. */
 void uring_give(struct uring *uring, uint16_t buffer);

@@ -180,11 +180,6 @@ static enum attempt attempt(struct session *session)
 	return send_early(session);
 }
 
-static bool out_of_resources(int err)
-{
-	return err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM;
-}
-
 /* Connect to the next server that may be tried. */
 static enum session_state connect_next(struct session *session)
 {
@@ -206,7 +201,7 @@ static enum session_state connect_next(struct session *session)
 				return give_up(session, UP_REASON_NO_RESOURCES);
 			return SESSION_CONNECT;
 		case FAILED:
-			if (out_of_resources(session->legs[BACK].error))
+			if (socket_none_left(session->legs[BACK].error))
 				return give_up(session, UP_REASON_NO_RESOURCES);
 			server_failed(session, session->legs[BACK].error);
 		}

@@ -213,5 +213,5 @@ void header_timeout(struct session *session)
 		return;
 	}
 	(void)refuse(session, UP_REASON_TIMEOUT, NULL);
-	session_close(session, true);
+	session_close(session);
 }

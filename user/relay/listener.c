@@ -114,11 +114,6 @@ static bool is_full(const struct relay *relay)
 	return __atomic_load_n(&relay->connections, __ATOMIC_RELAXED) >= relay->max_connections;
 }
 
-static bool is_exhausted(int err)
-{
-	return err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM;
-}
-
 /* Accept one. Returns false when there is none, or none may come now. */
 static bool accept_one(struct listener *listener)
 {
@@ -139,10 +134,10 @@ static bool accept_one(struct listener *listener)
 		take(listener, fd, &peer);
 		return true;
 	}
-	if (is_exhausted(errno))
+	if (socket_none_left(errno))
 		pause_all(worker, strerror(errno));
 	/* Else there is none, or one died in the backlog: the next. */
-	return errno != EAGAIN && !is_exhausted(errno);
+	return errno != EAGAIN && !socket_none_left(errno);
 }
 
 /* io_uring may have taken a whole backlog by the time it is told to stop: it is left to it
@@ -193,6 +188,22 @@ static void take_arrived(struct listener *listener, int fd)
 		take(listener, fd, &peer);
 }
 
+static void close_now(struct listener *listener)
+{
+	(void)close(listener->source.fd);
+	listener->source.fd = -1;
+}
+
+/* io_uring's last word, after listener_close(). */
+static void closed(struct listener *listener)
+{
+	listener->closing = false;
+	while (!listener->worker->stopping && accept_one(listener))
+		;
+	close_now(listener);
+	worker_count(listener->worker, -1);
+}
+
 void listener_accepted(struct uring_op *op, int result, bool more)
 {
 	struct listener *listener = container_of(op, struct listener, accept);
@@ -202,14 +213,14 @@ void listener_accepted(struct uring_op *op, int result, bool more)
 		listener->accepting = false;
 	if (result >= 0)
 		take_arrived(listener, result);
-	else if (is_exhausted(-result))
+	else if (socket_none_left(-result))
 		pause_all(worker, strerror(-result));
 	if (!by_uring(listener))
 		leave_uring(listener);
 	if (more)
 		return;
-	if (listener->source.fd < 0)
-		worker_count(worker, -1); /* closed meanwhile */
+	if (listener->closing)
+		closed(listener);
 	else if (worker->accepting && result < 0 && result != -ECANCELED)
 		(void)watch(listener); /* accept4() will meet the error, too, or was luckier */
 	else if (worker->accepting)
@@ -255,16 +266,18 @@ void listener_close(struct listener *listener)
 {
 	struct worker *worker = listener->worker;
 
-	if (listener->source.fd < 0)
+	if (listener->source.fd < 0 || listener->closing)
 		return;
 	/* Those whose handshake is done would get a RST from close(). */
 	while (worker->accepting && accept_one(listener))
 		;
 	listener_pause(listener);
-	if (listener->accepting) {
-		uring_submit(loop_uring(worker->loop)); /* before the descriptor is another's */
-		worker_count(worker, 1);                /* what it has taken is still to come */
+	if (!listener->accepting) {
+		close_now(listener);
+		return;
 	}
-	(void)close(listener->source.fd);
-	listener->source.fd = -1;
+	if (!listener->leaving)
+		(void)shutdown(listener->source.fd, SHUT_RD); /* ends the accept, too */
+	listener->closing = true;
+	worker_count(worker, 1); /* what io_uring has taken is still to come */
 }

@@ -13,6 +13,7 @@ struct listener {
 	struct uring_op accept;
 	bool accepting; /* io_uring takes them, until the operation's last word */
 	bool leaving;   /* ... which it has been asked for */
+	bool closing;   /* ... and with which the socket is closed */
 	uint8_t family; /* enum up_family */
 	struct worker *worker;
 	const struct conf_listener *conf;
@@ -30,7 +31,7 @@ void listener_pause(struct listener *listener);
 /* uring_handlers.accepted of struct listener's accept. */
 void listener_accepted(struct uring_op *op, int result, bool more);
 
-/* Take what is in the backlog, then close. */
+/* Take what is in the backlog, then close; with io_uring, after its last word. */
 void listener_close(struct listener *listener);
 
 #endif

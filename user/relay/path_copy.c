@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
+#include "base/socket.h"
 
 /* Reads in a row before other connections get their turn. */
 #define COPY_ROUNDS 16
@@ -26,7 +27,7 @@ static uint32_t send_some(struct leg *target, const uint8_t *data, uint32_t n, i
 			target->flags &= (uint16_t)~LEG_WRITABLE;
 		return (uint32_t)sent;
 	}
-	if (errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM) {
+	if (socket_error_passes(errno)) {
 		target->flags &= (uint16_t)~LEG_WRITABLE;
 		return 0;
 	}

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "base/socket.h"
 #include "relay/accel.h"
 #include "relay/law.h"
 #include "relay/path_copy.h"
@@ -75,7 +76,7 @@ static void send_peeked(struct session *session, enum way way, uint32_t n)
 			    n - flow->accel->ahead, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 	if (sent < 0) {
-		if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS && errno != ENOMEM)
+		if (!socket_error_passes(errno))
 			leg_died(target, errno);
 		return;
 	}

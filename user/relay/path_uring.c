@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
+#include "base/socket.h"
 #include "loop/uring.h"
 #include "relay/listener.h"
 #include "relay/path_copy.h"
@@ -27,25 +28,20 @@ void uring_path_leave(struct session *session, struct leg *leg)
 	leg->flags |= LEG_LEAVING;
 	if (!uring_cancel(uring_of(session), &leg->receive))
 		return;
-	leg_died(leg, ENOBUFS); /* what ends it now is no clean end */
-	(void)shutdown(leg->source.fd, SHUT_RDWR);
+	leg_died(leg, ENOBUFS);                  /* what ends it now is no clean end */
+	(void)shutdown(leg->source.fd, SHUT_RD); /* ends the receive, and sends nothing */
 }
 
 /* An operation said its last word. Returns true if the session has ended; with the last one
- * it is freed. */
+ * it is released. */
 static bool count_down(struct session *session)
 {
 	session->operations--;
 	if (session->state != SESSION_CLOSED)
 		return false;
 	if (!session->operations)
-		loop_defer(session->worker->loop, &session->deferred);
+		session_release(session);
 	return true;
-}
-
-static bool is_passing(int err)
-{
-	return err == EAGAIN || err == EINTR || err == ENOBUFS || err == ENOMEM;
 }
 
 static bool is_crowded(const struct flow *flow)
@@ -62,7 +58,7 @@ static void keep_rest(struct session *session, struct leg *target, int result)
 	struct uring_bytes bytes = uring_sent(uring_of(session), flow->buffer);
 	uint32_t sent = result > 0 ? (uint32_t)result : 0;
 
-	if (result < 0 && !is_passing(-result)) {
+	if (result < 0 && !socket_error_passes(-result)) {
 		leg_died(target, -result);
 		return;
 	}
@@ -100,7 +96,7 @@ static void early_sent(struct session *session, int result)
 		return;
 	if (result > 0)
 		back->flags = LEG_WRITABLE; /* in time after all, if it was given up just now */
-	else if (result < 0 && !is_passing(-result))
+	else if (result < 0 && !socket_error_passes(-result))
 		leg_died(back, -result);
 	if (keep_early(session, result > 0 ? (uint32_t)result : 0))
 		session_abort(session, "out_of_memory");
@@ -273,13 +269,4 @@ void uring_path_begin(struct session *session, struct leg *leg)
 	leg->flags |= LEG_URING;
 	session->operations++;
 	leg_watch_again(session, leg);
-}
-
-void uring_path_end(struct session *session)
-{
-	if (!session->operations)
-		return;
-	for (enum side side = FRONT; side <= BACK; side++)
-		uring_path_leave(session, &session->legs[side]);
-	uring_submit(uring_of(session)); /* before the descriptors are anybody else's */
 }

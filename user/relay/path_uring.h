@@ -24,7 +24,4 @@ int uring_path_send_early(struct session *session);
 /* Ask the receive to end. */
 void uring_path_leave(struct session *session, struct leg *leg);
 
-/* Before the session's descriptors are closed: hand over and end what is under way. */
-void uring_path_end(struct session *session);
-
 #endif

@@ -6,7 +6,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
@@ -25,111 +24,10 @@
 #include "relay/record.h"
 #include "relay/show.h"
 
-/* Without EPOLLOUT: nearly every socket is writable nearly always, and each EPOLL_CTL_ADD
- * would report it. It is asked for when a send() did not fit. */
-#define LEG_EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET)
 #define NEVER_US UINT64_MAX
 
 /* A reset source: so long may the kernel path take to deliver what came before. */
 #define RESET_GRACE_US 16000
-
-void leg_died(struct leg *leg, int err)
-{
-	if (leg->flags & LEG_DEAD)
-		return;
-	leg->flags |= LEG_DEAD;
-	leg->error = (int16_t)err;
-}
-
-const char *leg_death_reason(const struct leg *leg)
-{
-	bool front = leg->side == FRONT;
-
-	switch (leg->error) {
-	case ETIMEDOUT:
-	case EHOSTUNREACH:
-	case ENETUNREACH:
-		return front ? "client_unreachable" : "server_unreachable";
-	default:
-		return front ? "client_reset" : "server_reset";
-	}
-}
-
-static void on_leg_event(struct loop_source *source, uint32_t events)
-{
-	struct leg *leg = container_of(source, struct leg, source);
-	struct session *session = session_of(leg);
-
-	if (leg->flags & LEG_URING) { /* input, its end and errors come in order with it */
-		if (events & (EPOLLERR | EPOLLHUP))
-			uring_path_leave(session, leg);
-		events &= EPOLLOUT;
-	}
-	if (events & EPOLLIN)
-		leg->flags |= LEG_READABLE;
-	if (events & EPOLLOUT)
-		leg->flags |= LEG_WRITABLE;
-	if (events & EPOLLPRI)
-		leg->flags |= LEG_READABLE | LEG_DRAIN;
-	if (events & EPOLLERR)
-		leg_died(leg, -socket_error(leg->source.fd));
-	else if (events & (EPOLLRDHUP | EPOLLHUP))
-		leg->flags |= LEG_READABLE | LEG_HUP;
-	show_changed(session);
-	session_run(session);
-}
-
-static uint32_t events_of(const struct leg *leg)
-{
-	uint32_t events = LEG_EVENTS;
-
-	if (leg->flags & LEG_URING)
-		events = EPOLLET;
-	if (leg->flags & LEG_NO_INPUT)
-		events &= ~(uint32_t)(EPOLLIN | EPOLLPRI); /* sock_def_readable() says both */
-	if (leg->flags & LEG_OUTPUT)
-		events |= EPOLLOUT;
-	return events;
-}
-
-void leg_watch_input(struct session *session, struct leg *leg, bool watch)
-{
-	bool watched = !(leg->flags & LEG_NO_INPUT);
-
-	if (watch == watched)
-		return;
-	leg->flags ^= LEG_NO_INPUT;
-	if (leg->source.fn)
-		(void)loop_modify(session->worker->loop, &leg->source, events_of(leg));
-}
-
-void leg_watch_again(struct session *session, struct leg *leg)
-{
-	if (leg->source.fn)
-		(void)loop_modify(session->worker->loop, &leg->source, events_of(leg));
-}
-
-/* See that epoll will tell what is waited for. A socket is added as late as possible, after
- * it has been read empty: so a short connection sees few events, and what came in between
- * is reported at once. */
-static int watch_leg(struct session *session, struct leg *leg)
-{
-	bool blocked = !(leg->flags & (LEG_WRITABLE | LEG_OUTPUT));
-
-	if (leg->source.fd < 0)
-		return 0;
-	if (!blocked)
-		uring_path_begin(session, leg);
-	if (leg->flags & (LEG_URING | LEG_ENDED) && !blocked && !session->settled)
-		return 0;
-	if (blocked)
-		leg->flags |= LEG_OUTPUT;
-	if (!leg->source.fn) {
-		leg->source.fn = on_leg_event;
-		return loop_add(session->worker->loop, &leg->source, events_of(leg));
-	}
-	return blocked ? loop_modify(session->worker->loop, &leg->source, events_of(leg)) : 0;
-}
 
 static void on_timer(struct loop_timer *timer);
 
@@ -192,30 +90,25 @@ static void free_flow(struct session *session, enum way way)
 	free(TAKE_PTR(flow->chunk));
 }
 
-static void close_leg(struct leg *leg, bool reset)
+void session_release(struct session *session)
 {
-	leg->source.fn = NULL;
-	if (leg->source.fd < 0)
-		return;
-	if (reset)
-		socket_reset(leg->source.fd);
-	else
-		(void)close(leg->source.fd);
-	leg->source.fd = -1;
+	leg_close(&session->legs[FRONT], session->reset);
+	leg_close(&session->legs[BACK], session->reset);
+	free_flow(session, UP);
+	free_flow(session, DOWN);
+	session->deferred.destroy = destroy;
+	loop_defer(session->worker->loop, &session->deferred);
 }
 
-void session_close(struct session *session, bool reset)
+void session_close(struct session *session)
 {
 	struct worker *worker = session->worker;
 	struct listener *listener = session->listener;
 
 	session->state = SESSION_CLOSED;
 	loop_timer_cancel(worker->loop, &session->timer);
-	uring_path_end(session);
-	close_leg(&session->legs[FRONT], reset);
-	close_leg(&session->legs[BACK], reset);
-	free_flow(session, UP);
-	free_flow(session, DOWN);
+	leg_leave(session, &session->legs[FRONT]);
+	leg_leave(session, &session->legs[BACK]);
 	if (session->server >= 0)
 		pool_release(listener->pool, session->server);
 	if (session->limited)
@@ -229,9 +122,8 @@ void session_close(struct session *session, bool reset)
 	__atomic_fetch_sub(&worker->relay->connections, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_sub(listener->connections, 1, __ATOMIC_RELAXED);
 	counter_add(&worker->relay->counters.closed, 1);
-	session->deferred.destroy = destroy;
 	if (!session->operations) /* else with the last one's last word */
-		loop_defer(worker->loop, &session->deferred);
+		session_release(session);
 }
 
 void session_abort(struct session *session, const char *reason)
@@ -239,7 +131,8 @@ void session_abort(struct session *session, const char *reason)
 	if (!session->reason)
 		session->reason = reason;
 	record_ended(session);
-	session_close(session, true);
+	session->reset = true;
+	session_close(session);
 }
 
 /* Only ESTABLISHED sockets can enter a sockhash. And one direction of a pair at a time:
@@ -445,12 +338,12 @@ void session_run(struct session *session)
 			break;
 		enter(session, next);
 		if (next == SESSION_CLOSED)
-			session_close(session, session->reset);
+			session_close(session);
 	}
 	/* The result of the early data's send runs the session again, and soon. */
 	if (session->state == SESSION_CLOSED || session->early)
 		return;
-	if ((watch_leg(session, &session->legs[FRONT]) || watch_leg(session, &session->legs[BACK])))
+	if (leg_watch(session, &session->legs[FRONT]) || leg_watch(session, &session->legs[BACK]))
 		session_abort(session, up_reason_name(UP_REASON_NO_RESOURCES));
 }
 
@@ -482,7 +375,7 @@ void session_settle(struct session *session)
 	/* io_uring, up to 6.18 at least, does not tell of an RST that came with the last bytes it
 	 * received (tcp_inq_hint() knows of FINs alone), so epoll looks out for errors. Short
 	 * connections are spared that; theirs are met now. */
-	if (watch_leg(session, &session->legs[FRONT]) || watch_leg(session, &session->legs[BACK])) {
+	if (leg_watch(session, &session->legs[FRONT]) || leg_watch(session, &session->legs[BACK])) {
 		session_abort(session, up_reason_name(UP_REASON_NO_RESOURCES));
 		return;
 	}

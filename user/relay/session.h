@@ -18,7 +18,7 @@
 #include "client/record.h"
 #include "kern/kern.h"
 #include "loop/loop.h"
-#include "loop/uring.h"
+#include "relay/leg.h"
 #include "relay/relay.h"
 
 enum session_state {
@@ -30,30 +30,7 @@ enum session_state {
 	SESSION__MAX,
 };
 
-enum side { FRONT, BACK }; /* the balancer's leg, the server's leg */
-enum way { UP, DOWN };     /* FRONT -> BACK, BACK -> FRONT; a flow's source is legs[way] */
-
-enum leg_flags {
-	LEG_READABLE = 1, /* an edge said so and recv() has not said EAGAIN since */
-	LEG_WRITABLE = 2,
-	LEG_HUP = 4,       /* the peer will send no more */
-	LEG_DEAD = 8,      /* reset or timed out; what it sent before may still be read */
-	LEG_DRAIN = 16,    /* a short read does not mean empty: urgent data, or a verdict socket */
-	LEG_NO_INPUT = 32, /* EPOLLIN is not watched: the kernel moves its bytes */
-	LEG_OUTPUT = 64,   /* EPOLLOUT is watched: a send() did not fit once */
-	LEG_URING = 128,   /* io_uring receives, and nobody else may read */
-	LEG_LEAVING = 256, /* io_uring has been asked to stop */
-	LEG_LEFT = 512,    /* not by io_uring again: bulk, or a target that was full */
-	LEG_ENDED = 1024,  /* io_uring met the end of the stream */
-};
-
-struct leg {
-	struct loop_source source;
-	uint16_t flags;
-	uint8_t side;
-	int16_t error; /* errno of a dead leg */
-	struct uring_op receive, send;
-};
+enum way { UP, DOWN }; /* FRONT -> BACK, BACK -> FRONT; a flow's source is legs[way] */
 
 /* Bytes read but not yet sent. */
 struct chunk {
@@ -107,10 +84,10 @@ struct session {
 	int16_t server; /* index in the pool, -1: none */
 	uint8_t state;
 	uint8_t version, command;
-	uint8_t operations; /* of io_uring that have not said their last word */
+	uint8_t operations; /* of io_uring that have not said their last word, uring.h */
 	bool limited : 1;   /* counted in the listener's per-source limit */
 	bool plain : 1;     /* no header to come: a client of a listener of both kinds */
-	bool reset : 1;     /* refused: the balancer is told with a RST */
+	bool reset : 1;     /* the end: both peers are told with a RST */
 	bool settled : 1;   /* no longer in worker->young */
 	bool stacked : 1;   /* a second header behind the first */
 	const char *reason; /* static string; set once, at the end */
@@ -160,25 +137,16 @@ int session_new(struct listener *listener, int fd, const struct up_addr *peer, b
 /* Run the state table until nothing moves. */
 void session_run(struct session *session);
 
-/* Leave at once. reset: RST on both legs. What is to be recorded has been. */
-void session_close(struct session *session, bool reset);
+/* Leave at once. What is to be recorded has been. */
+void session_close(struct session *session);
+
+/* It is closed, and no operation is under way: close the sockets, free the rest. */
+void session_release(struct session *session);
 
 /* End a relayed connection with RST on both legs; reason is a static string. */
 void session_abort(struct session *session, const char *reason);
 
 /* For each second: set what only longer-lived connections need. */
 void session_settle(struct session *session);
-
-/* Watch or stop watching EPOLLIN of a leg. */
-void leg_watch_input(struct session *session, struct leg *leg, bool watch);
-
-/* io_uring has begun or ceased to receive for the leg: tell epoll, if it watches the leg. */
-void leg_watch_again(struct session *session, struct leg *leg);
-
-/* Mark a leg as broken by errno err. */
-void leg_died(struct leg *leg, int err);
-
-/* "client_reset", "backend_timeout", ... of a dead leg. */
-const char *leg_death_reason(const struct leg *leg);
 
 #endif

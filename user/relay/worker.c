@@ -119,6 +119,16 @@ static void add_uring(struct worker *worker)
 		log_info("io_uring.off reason=\"%s\" events=epoll", strerror(-err));
 }
 
+/* By its own thread, and before anything is asked of it. */
+static void enable_uring(struct worker *worker)
+{
+	int err = loop_enable_uring(worker->loop);
+
+	if (err)
+		log_warn("io_uring.off worker=%u reason=\"%s\" events=epoll", worker->index,
+			 strerror(-err));
+}
+
 static int open_ring(struct worker *worker)
 {
 	struct kern *kern = worker->relay->kern;
@@ -253,6 +263,7 @@ static void *run(void *arg)
 
 	snprintf(name, sizeof(name), "relay-%u", worker->index);
 	(void)pthread_setname_np(pthread_self(), name);
+	enable_uring(worker);
 	on_tick(&worker->tick);
 	on_accept_again(&worker->accept_again);
 	err = loop_run(worker->loop);

@@ -131,6 +131,7 @@ static int set_up(void **state)
 		printf("SKIP: no io_uring for us on this host: %s\n", strerror(-err));
 		skip();
 	}
+	assert_int_equal(loop_enable_uring(t.loop), 0);
 	assert_int_equal(uring_receive(loop_uring(t.loop), &t.receive, t.ours), 0);
 	return 0;
 }
@@ -255,6 +256,27 @@ static void cancelled_from_an_epoll_event(void **state)
 	(void)close(source.fd);
 }
 
+static void stop_on_event(struct loop_source *source, uint32_t events)
+{
+	(void)source;
+	(void)events;
+	loop_stop(t.loop);
+}
+
+/* Refused when the thread takes it over (here for the second time): epoll does everything. */
+static void refused_to_the_thread(void **state)
+{
+	struct loop_source source = { .fn = stop_on_event };
+
+	(void)state;
+	assert_int_equal(loop_enable_uring(t.loop), -EBADFD);
+	assert_null(loop_uring(t.loop));
+	source.fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
+	assert_int_equal(loop_add(t.loop, &source, EPOLLIN), 0);
+	assert_int_equal(loop_run(t.loop), 0);
+	(void)close(source.fd);
+}
+
 /* A stopped loop runs on until everything it asked for has ended. */
 static void stopped_with_an_operation_under_way(void **state)
 {
@@ -275,6 +297,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(accepts_until_it_is_cancelled, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_full_target_is_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(cancelled_from_an_epoll_event, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(refused_to_the_thread, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(stopped_with_an_operation_under_way, set_up,
 						tear_down),
 	};

@@ -3,6 +3,8 @@
 
 The seeds are fixed; a failure prints the connection's own, and the packets it saw.
 """
+import concurrent.futures
+import copy
 import os
 
 import pytest
@@ -48,6 +50,19 @@ def test_headers_up_to_the_limit(inline):
     """Headers of nearly 4095 bytes, in parts of all sizes."""
     options = start(inline, "tun", port=f"{d.PORT} -> 3000")
     fuzz.run(inline.net.host, "tun", seed=SEED + 2, count=500, header_max=4095, **options)
+
+
+@pytest.mark.skipif(BARE, reason="SKIP: nobody to kill")
+def test_controllers_come_and_go_meanwhile(inline):
+    """Killed and taken over again and again while packets fly: the programs are exchanged under live connections."""
+    options = start(inline, "tun", port=f"{d.PORT} -> 3000")
+    ns = copy.copy(inline.net.host)  # a thread changes its own namespace
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        seen = pool.submit(fuzz.run, ns, "tun", seed=SEED + 3, count=2000, **options)
+        while not seen.done():
+            inline.daemons[-1].kill()
+            inline.start(interfaces=fuzz.DEVICE, trust=fuzz.TRUST, port=f"{d.PORT} -> 3000")
+    assert seen.result()["connections"] == 2000 and len(inline.daemons) > 3
 
 
 def test_the_fuzzer_sees_a_header_that_stays(inline):

@@ -3,6 +3,7 @@
 import collections
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -295,6 +296,42 @@ def test_total_limit(bench, through, backlog):
     until(lambda: echo(bench.net.client, HOST4, d.PORT), "room again", 5)
     for s in held:
         s.close()
+
+
+def answered(sockets):
+    """Those that have been answered, also just now."""
+    ready = select.select(sockets, [], [], 0)[0]
+    return [s for s in ready if not is_reset(s)]
+
+
+def is_reset(s):
+    try:
+        return s.recv(1, socket.MSG_PEEK) != b"x"
+    except ConnectionResetError:
+        return True
+
+
+def test_total_limit_of_many_listeners(bench, through):
+    """Each has room for its backlog, together they do not: what comes at once is met by the limit, too."""
+    limit, ports = 20, range(8100, 8108)
+    bench.daemon(d.section("unproxy", max_connections=limit, workers=1) + d.listener(bind="*:8100-8107", backlog=8) + d.backend())
+    Recorder(bench.net.host, 3000)
+    daemon = bench.daemons[0]
+    daemon.process.send_signal(signal.SIGSTOP)
+    held = [through(port) for port in ports for _ in range(8)]
+    for s in held:
+        s.sendall(headers.v1() + b"x")
+    daemon.process.send_signal(signal.SIGCONT)
+    until(lambda: len(answered(held)) >= limit, lambda: f"only {len(answered(held))} answered")
+    for s in answered(held):  # the worker has been round once more
+        s.sendall(b"y")
+        until(lambda: s.recv(2, socket.MSG_PEEK) == b"xy", "still served")
+    assert len(answered(held)) == limit
+    refused = daemon.records(event="refused")
+    assert all(r["reason"] == "connection_limit" for r in refused), refused[0]
+    for s in held:
+        s.close()
+    until(lambda: echo(bench.net.client, HOST4, ports[0]), "room again", 5)
 
 
 def test_descriptors_run_out(bench, through):

@@ -58,7 +58,43 @@ static void pause_all(struct worker *worker, const char *why)
 	(void)loop_timer_arm(worker->loop, &worker->accept_again, ACCEPT_AGAIN_US);
 }
 
-/* May this one come in? On refusal: why. */
+/* One more of at most max; 0: no limit. Returns false when there are so many. */
+static bool count_in(uint32_t *count, uint32_t max)
+{
+	uint32_t now = __atomic_load_n(count, __ATOMIC_RELAXED);
+
+	do {
+		if (max && now >= max)
+			return false;
+	} while (!__atomic_compare_exchange_n(count, &now, now + 1, true, __ATOMIC_RELAXED,
+					      __ATOMIC_RELAXED));
+	return true;
+}
+
+static void count_out(uint32_t *count)
+{
+	__atomic_fetch_sub(count, 1, __ATOMIC_RELAXED);
+}
+
+static bool take_place(struct listener *listener)
+{
+	struct relay *relay = listener->worker->relay;
+
+	if (!count_in(&relay->connections, relay->max_connections))
+		return false;
+	if (count_in(listener->connections, listener->conf->max_connections))
+		return true;
+	count_out(&relay->connections);
+	return false;
+}
+
+void listener_give_place(struct listener *listener)
+{
+	count_out(&listener->worker->relay->connections);
+	count_out(listener->connections);
+}
+
+/* May this one come in? Then a place is taken for it; on refusal: why. */
 static enum up_reason admit(struct listener *listener, const struct up_addr *peer,
 			    bool *ret_limited)
 {
@@ -71,14 +107,15 @@ static enum up_reason admit(struct listener *listener, const struct up_addr *pee
 	 * bytes are never taken for a header. */
 	if (conf->header == CONF_HEADER_REQUIRE && !trust_match(&conf->trust, peer))
 		return UP_REASON_UNTRUSTED;
-	if (conf->max_connections &&
-	    __atomic_load_n(listener->connections, __ATOMIC_RELAXED) >= conf->max_connections)
+	if (!take_place(listener))
 		return UP_REASON_CONNECTION_LIMIT;
 	if (!conf->max_per_source)
 		return UP_REASON_NONE;
 	err = limits_take(relay->limits, listener->conf, peer, conf->max_per_source);
-	if (err)
+	if (err) {
+		listener_give_place(listener);
 		return err == -EUSERS ? UP_REASON_SOURCE_LIMIT : UP_REASON_NO_RESOURCES;
+	}
 	*ret_limited = true;
 	return UP_REASON_NONE;
 }
@@ -105,6 +142,7 @@ static void take(struct listener *listener, int fd, const struct up_addr *addr)
 	if (session_new(listener, fd, &peer, limited)) {
 		if (limited)
 			limits_give(listener->worker->relay->limits, listener->conf, &peer);
+		listener_give_place(listener);
 		refuse(listener, fd, &peer, UP_REASON_NO_RESOURCES);
 	}
 }
@@ -141,7 +179,7 @@ static bool accept_one(struct listener *listener)
 }
 
 /* io_uring may have taken a whole backlog by the time it is told to stop: it is left to it
- * while there is room for so many. */
+ * while there is room for so many, so that seldom one has to be refused that could wait. */
 static bool by_uring(const struct listener *listener)
 {
 	const struct relay *relay = listener->worker->relay;

@@ -31,6 +31,9 @@ void listener_pause(struct listener *listener);
 /* uring_handlers.accepted of struct listener's accept. */
 void listener_accepted(struct uring_op *op, int result, bool more);
 
+/* A connection that it took is over: there is room for another. */
+void listener_give_place(struct listener *listener);
+
 /* Take what is in the backlog, then close; with io_uring, after its last word. */
 void listener_close(struct listener *listener);
 

@@ -72,8 +72,6 @@ int session_new(struct listener *listener, int fd, const struct up_addr *peer, b
 	list_append(&worker->sessions, &session->all);
 	list_append(&worker->young, &session->turn);
 	worker_count(worker, 1);
-	__atomic_fetch_add(&relay->connections, 1, __ATOMIC_RELAXED);
-	__atomic_fetch_add(listener->connections, 1, __ATOMIC_RELAXED);
 
 	if (relay->kern && listener->conf->kernel_path == CONF_KERNEL_ALWAYS)
 		session->flows[UP].kernel_refused = kernel_begin(session) != 0;
@@ -119,8 +117,7 @@ void session_close(struct session *session)
 	free(session->tried);
 	free(session->tlvs);
 	worker_count(worker, -1);
-	__atomic_fetch_sub(&worker->relay->connections, 1, __ATOMIC_RELAXED);
-	__atomic_fetch_sub(listener->connections, 1, __ATOMIC_RELAXED);
+	listener_give_place(listener);
 	counter_add(&worker->relay->counters.closed, 1);
 	if (!session->operations) /* else with the last one's last word */
 		session_release(session);

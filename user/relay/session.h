@@ -130,8 +130,8 @@ enum relay_result {
 	RELAY_ERROR, /* certainty ended: session->reason is set, reset both sides */
 };
 
-/* Take over a freshly accepted socket. limited: it counts for the per-source limit.
- * 0, or -errno: the caller still owns fd. */
+/* Take over a freshly accepted socket, for which a place is taken. limited: it counts for the
+ * per-source limit. 0, or -errno: the caller still owns fd. */
 int session_new(struct listener *listener, int fd, const struct up_addr *peer, bool limited);
 
 /* Run the state table until nothing moves. */

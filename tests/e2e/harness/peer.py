@@ -23,7 +23,7 @@ class Peer:
         argv = [tools.path("stream_peer"), role, address, str(port)]
         for name, value in options.items():
             argv += ["--" + name, str(value)]
-        self.results, self.stats, self.listening = [], [], threading.Event()
+        self.ns, self.results, self.stats, self.listening = ns, [], [], threading.Event()
         self.process = ns.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
@@ -73,8 +73,13 @@ class Peer:
                 return True
             self.stat()
             return self.stats and self.stats[-1]["done"] == self.stats[-1]["started"]
-        until(over, lambda: f"connections still open: {self.stats[-1]}", seconds)
+        until(over, lambda: f"connections still open: {self.stats[-1]}\n{self._sockets()}", seconds)
         return self.quit()
+
+    def _sockets(self):
+        """Both ends, where they are of one host: who holds them, what is queued, which timers run."""
+        argv = self.ns.argv(["ss", "-tnoipH", "state", "connected"])
+        return subprocess.run(argv, text=True, capture_output=True, check=False).stdout
 
     def quit(self, seconds=20):
         """Stop waiting for more connections; what is open counts as failed."""

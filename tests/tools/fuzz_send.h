@@ -265,8 +265,7 @@ static inline void send_range(struct conn *c, int64_t pos, int64_t len)
 /* Where the RST of a sender that is believed stands: at what the host expects next. */
 static inline void send_rst(struct conn *c)
 {
-	bool guess = c->fate == FATE_EARLY_RST ? !c->rst_sent : chance(&c->random, 500);
-	int64_t pos = guess ? ranges_whole(&c->arrived) : c->acked;
+	int64_t pos = chance(&c->random, 500) ? ranges_whole(&c->arrived) : c->acked;
 	struct segment s = own_segment(c, TCP_RST | (chance(&c->random, 500) ? TCP_ACK : 0), pos);
 
 	s.sacks = 0;

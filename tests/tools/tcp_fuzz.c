@@ -154,8 +154,8 @@ static bool conn_over(struct conn *c)
 	case FATE_CLIENT_RST:
 		/* Those that the app's host had not taken in yet are never seen by the app. */
 		return c->app.reset || (c->rst_sent > 6 && !c->app.accepted);
-	case FATE_EARLY_RST: /* the second is where the host says that it is, as a closed socket's is */
-		return c->rst_sent > 1;
+	case FATE_EARLY_RST: /* in the window is enough: no half-open connection asks for more */
+		return c->rst_sent;
 	case FATE_EARLY_FIN:
 		return c->rst_got || (all_up && all_down);
 	default:

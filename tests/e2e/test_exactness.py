@@ -6,7 +6,7 @@ The header is the balancer's; `v1`, `v2` in a script send one whose client tells
 import pytest
 
 from conftest import STAND_IN
-from harness import headers, leaks, peer
+from harness import headers, leaks, peer, streams
 
 MB = 1 << 20
 V1 = headers.v1().hex()
@@ -82,65 +82,39 @@ def test_header_alone_then_silence_then_data(path_bench):
 
 
 def test_server_speaks_first(path_bench):
-    bench, family = path_bench
-    bench.exact(family, ("v2,rx:300000,data:200000,fin", "data:300050,eof"), ("data:300000,rx:200000,data:50,fin", "data:200000,eof"), count=8)
+    streams.server_speaks_first(*path_bench)
 
 
 def test_request_and_answer_in_turns(path_bench):
-    """Many small turns: the shape in which a missed wake-up hangs."""
-    bench, family = path_bench
-    client = ",".join(f"data:{n % 700 + 1},rx:{8 * (n + 1)}" for n in range(300))
-    sums = 0
-    server = []
-    for n in range(300):
-        sums += n % 700 + 1
-        server.append(f"rx:{sums},data:8")
-    bench.exact(family, (f"v1,{client},fin", "data:2400,eof"), (",".join(server) + ",fin", f"data:{sums},eof"), count=8)
+    streams.in_turns(*path_bench)
 
 
 def test_half_close_upload_after_download_eof(path_bench):
-    bench, family = path_bench
-    bench.exact(family, ("v1,rxeof,data:3000000,fin", "data:100000,eof"), ("data:100000,fin", "data:3000000,eof"), count=4)
+    streams.upload_after_download_eof(*path_bench)
 
 
 def test_half_close_download_after_upload_eof(path_bench):
-    bench, family = path_bench
-    bench.exact(family, ("v1,data:100000,fin", "data:3000000,eof"), ("rxeof,data:3000000,fin", "data:100000,eof"), count=4)
+    streams.download_after_upload_eof(*path_bench)
 
 
 def test_half_close_right_behind_the_header(path_bench):
-    """No byte but the header, then FIN: the server's answer still arrives."""
-    bench, family = path_bench
-    bench.exact(family, ("v1:1,data:0,fin", "data:2000000,eof"), ("rxeof,data:2000000,fin", "eof"))
+    streams.fin_right_behind_the_header(*path_bench)
 
 
 def test_simultaneous_fin(path_bench):
-    """Both ends hold their FIN until both have all the bytes, then send it at once."""
-    bench, family = path_bench
-    bench.exact(family, ("v1,data:300000,rx:300000,fin", "data:300000,eof"),
-                ("data:300000,rx:300000,fin", "data:300000,eof"), count=50)
+    streams.simultaneous_fin(*path_bench)
 
 
 def test_fin_while_megabytes_are_queued(path_bench):
-    """The reader stands still until the sender has closed behind its last byte."""
-    bench, family = path_bench
-    s = bench.server(family, tx="go:1,fin", rx="go:1,data:12000000,eof", rcvbuf=65536)
-    c = bench.client(family, tx="v1,data:12000000,fin", rx="eof")
-    held = bench.stalled(c)
-    s.go(1)
-    peer.assert_exact(c.finish(), s.finish(), 1)
-    assert held > 100000, "the sender could not even fill a socket buffer"
+    streams.fin_while_megabytes_are_queued(*path_bench)
 
 
 def test_close_behind_the_last_byte(path_bench):
-    """The server closes (not only its half) with data in flight; the client reads late."""
-    bench, family = path_bench
-    bench.exact(family, ("v1,data:100", "ms:50,data:5000000,eof"), ("rx:100,data:5000000,close", "data:100"), count=8)
+    streams.close_behind_the_last_byte(*path_bench)
 
 
 def test_one_byte_segments(path_bench):
-    bench, family = path_bench
-    bench.exact(family, ("v1,data:20000/1,fin", "data:20000,eof"), ("data:20000/1,fin", "data:20000,eof"), count=4)
+    streams.one_byte_segments(*path_bench)
 
 
 def test_mss_88(path_bench):
@@ -156,19 +130,8 @@ def test_upload_all_before_reading(path_bench):
 
 
 def test_both_directions_congested(path_bench):
-    """Nobody reads until both senders are stuck, then both read at a trickle, then at once."""
-    bench, family = path_bench
-    rx = "go:1,rate:200000/1000000,data:39800000,eof"
-    s = bench.server(family, tx="data:40000000,fin", rx=rx, rcvbuf=32768)
-    c = bench.client(family, tx="v1,data:40000000,fin", rx=rx, rcvbuf=32768)
-    bench.stalled(c)
-    bench.stalled(s)
-    s.go(1)
-    c.go(1)
-    peer.assert_exact(c.finish(), s.finish(), 1)
+    streams.both_directions_congested(*path_bench, 40000000)
 
 
 def test_many_parallel_streams(path_bench):
-    """Each stream has content of its own: bytes of one connection in another are found."""
-    bench, family = path_bench
-    bench.exact(family, ("v2,data:100000-600000,fin", "rest,eof"), ("data:100000-600000,fin", "rest,eof"), count=100, parallel=50)
+    streams.many_parallel(*path_bench, 100)

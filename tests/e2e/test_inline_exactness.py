@@ -6,7 +6,7 @@ There is one connection only: client and app are its two ends, the header is all
 import pytest
 
 from conftest import BARE
-from harness import headers, peer
+from harness import headers, streams
 from harness import daemon as d
 from harness.wait import until
 
@@ -111,49 +111,33 @@ def test_no_accept_before_the_header(wire):
 
 
 def test_server_speaks_first(wire):
-    bench, family = wire
-    bench.exact(family, ("v2,rx:300000,data:200000,fin", "data:300050,eof"), ("data:300000,rx:200000,data:50,fin", "data:200000,eof"), count=8)
+    streams.server_speaks_first(*wire)
 
 
 def test_request_and_answer_in_turns(wire):
-    bench, family = wire
-    client = ",".join(f"data:{n % 700 + 1},rx:{8 * (n + 1)}" for n in range(300))
-    sums = 0
-    server = []
-    for n in range(300):
-        sums += n % 700 + 1
-        server.append(f"rx:{sums},data:8")
-    bench.exact(family, (f"v1,{client},fin", "data:2400,eof"), (",".join(server) + ",fin", f"data:{sums},eof"), count=8)
+    streams.in_turns(*wire)
 
 
 def test_half_closes(wire):
-    """Each side first, with data after it; right behind the header; both at once."""
+    """Each side first, with data after it; right behind the header, with and without waiting; both at once."""
     bench, family = wire
-    bench.exact(family, ("v1,rxeof,data:3000000,fin", "data:100000,eof"), ("data:100000,fin", "data:3000000,eof"), count=4)
-    bench.exact(family, ("v1,data:100000,fin", "data:3000000,eof"), ("rxeof,data:3000000,fin", "data:100000,eof"), count=4)
-    bench.exact(family, ("v1:1,data:0,fin", "data:2000000,eof"), ("rxeof,data:2000000,fin", "eof"))
+    streams.upload_after_download_eof(bench, family)
+    streams.download_after_upload_eof(bench, family)
+    streams.fin_right_behind_the_header(bench, family)
     bench.exact(family, ("v1,acked,fin", "data:2000,eof"), ("rxeof,data:2000,fin", "eof"))
-    bench.exact(family, ("v1,data:300000,rx:300000,fin", "data:300000,eof"), ("data:300000,rx:300000,fin", "data:300000,eof"), count=50)
+    streams.simultaneous_fin(bench, family)
 
 
 def test_fin_while_megabytes_are_queued(wire):
-    bench, family = wire
-    s = bench.server(family, tx="go:1,fin", rx="go:1,data:12000000,eof", rcvbuf=65536)
-    c = bench.client(family, tx="v1,data:12000000,fin", rx="eof")
-    held = bench.stalled(c)
-    s.go(1)
-    peer.assert_exact(c.finish(), s.finish(), 1)
-    assert held > 100000, "the sender could not even fill a socket buffer"
+    streams.fin_while_megabytes_are_queued(*wire)
 
 
 def test_close_behind_the_last_byte(wire):
-    bench, family = wire
-    bench.exact(family, ("v1,data:100", "ms:50,data:5000000,eof"), ("rx:100,data:5000000,close", "data:100"), count=8)
+    streams.close_behind_the_last_byte(*wire)
 
 
 def test_one_byte_segments(wire):
-    bench, family = wire
-    bench.exact(family, ("v1,data:20000/1,fin", "data:20000,eof"), ("data:20000/1,fin", "data:20000,eof"), count=4)
+    streams.one_byte_segments(*wire)
 
 
 def test_upload_all_before_reading(wire):
@@ -162,15 +146,7 @@ def test_upload_all_before_reading(wire):
 
 
 def test_both_directions_congested(wire):
-    bench, family = wire
-    rx = "go:1,rate:200000/1000000,data:9800000,eof"
-    s = bench.server(family, tx="data:10000000,fin", rx=rx, rcvbuf=32768)
-    c = bench.client(family, tx="v1,data:10000000,fin", rx=rx, rcvbuf=32768)
-    bench.stalled(c)
-    bench.stalled(s)
-    s.go(1)
-    c.go(1)
-    peer.assert_exact(c.finish(), s.finish(), 1)
+    streams.both_directions_congested(*wire, 10000000)
 
 
 def test_small_windows(wire):
@@ -184,8 +160,7 @@ def test_small_windows(wire):
 
 
 def test_many_parallel_streams(wire):
-    bench, family = wire
-    bench.exact(family, ("v2,data:100000-600000,fin", "rest,eof"), ("data:100000-600000,fin", "rest,eof"), count=50, parallel=50)
+    streams.many_parallel(*wire, 50)
 
 
 @pytest.mark.parametrize("mss", [88, 536, 1000, 9000, 64000])

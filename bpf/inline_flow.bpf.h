@@ -143,23 +143,22 @@ static __always_inline void flow_need_timer(struct up_flow *flow)
 	flow_wake_in(flow, flow->deadline_ns > now ? flow->deadline_ns - now : 0);
 }
 
-/* The app never sees the connection. False: the flow has gone on meanwhile. Also called from
+/* The app never sees the connection, if the flow has not gone on meanwhile. Also called from
  * the timer, where a callback must not be set: its loop has no end to the verifier. */
-static __always_inline bool flow_refuse(const struct up_flow_key *key, struct up_flow *flow,
+static __always_inline void flow_refuse(const struct up_flow_key *key, struct up_flow *flow,
 					__u16 reason)
 {
 	__u32 word = flow_word(flow);
 
 	if (flow_state(word) >= UP_FLOW_OPEN)
-		return false;
+		return;
 	flow->reason = reason;
 	if (!flow_change(flow, word, FLOW_WORD(UP_FLOW_REFUSED, 0)))
-		return false;
+		return;
 	bpf_map_delete_elem(&partials, key);
 	FLOW_STAT(refused);
 	event_send(UP_EVENT_REFUSED, key, flow);
 	bpf_timer_start(&flow->timer, LINGER_NS, 0);
-	return true;
 }
 
 /* Over, for reason `end`: told once. Packets are translated until the linger is over. */
@@ -188,12 +187,12 @@ static __always_inline void header_late(const struct up_flow_key *key, struct up
 	__u32 word = flow_word(flow);
 
 	if (!(flow->marks & UP_FLOW_HEARD)) { /* nobody there: nobody to be told later on */
-		(void)flow_refuse(key, flow, UP_REASON_TIMEOUT);
+		flow_refuse(key, flow, UP_REASON_TIMEOUT);
 		flow_forget(key, flow);
 		return;
 	}
 	if (!(flow->options & UP_FLOW_OPTIONAL) || flow->got) {
-		(void)flow_refuse(key, flow, UP_REASON_TIMEOUT);
+		flow_refuse(key, flow, UP_REASON_TIMEOUT);
 	} else if (flow_change(flow, word, FLOW_WORD(UP_FLOW_OPEN, 0))) {
 		flow->opened_ns = bpf_ktime_get_ns();
 		FLOW_STAT(plain);

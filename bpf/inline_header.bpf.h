@@ -20,38 +20,32 @@ struct piece {
 	__u32 have;  /* bytes of the stream in the buffer, with these */
 };
 
-/* The app never sees the connection: RST to both sides. */
-static __noinline int header_refuse(struct __sk_buff *skb, struct packet *p, struct up_flow *flow,
-				    __u16 reason)
+/* The answer to a packet of a refused flow: RST to both sides. The app's host is told each time:
+ * the timer, which may have refused it, has no packet to tell it by. */
+static __noinline int pass_refused(struct __sk_buff *skb, struct packet *p, struct up_flow *flow)
 {
-	struct reply reply = { .seq = p->ack,
-			       .ack = p->seq + p->len + !!(p->flags & TCP_FIN),
-			       .flags = TCP_RST | TCP_ACK };
+	struct reply reply = reply_reset(p);
 	struct reply inward = { .seq = flow->seq_start, .flags = TCP_RST };
 
-	/* A health check closes in peace. */
-	if (reason == UP_REASON_EMPTY)
-		reply.flags = TCP_FIN | TCP_ACK;
-	(void)flow_refuse(&p->key, flow, reason);
+	if (p->flags & TCP_RST)
+		reply.flags = 0;
+	else if (flow->reason == UP_REASON_EMPTY) /* a health check closes in peace */
+		reply.flags = p->flags & TCP_FIN ? TCP_FIN | TCP_ACK : 0;
 	return reply_and_pass(skb, p, flow, &reply, &inward);
 }
 
-/* What came after the refusal. The app's host is told each time: it may have been refused by
- * the timer, which has no packet to tell it by. */
+/* The app never sees the connection. */
+static __always_inline int header_refuse(struct __sk_buff *skb, struct packet *p,
+					 struct up_flow *flow, __u16 reason)
+{
+	flow_refuse(&p->key, flow, reason);
+	return pass_refused(skb, p, flow);
+}
+
+/* What came after the refusal. */
 static __always_inline int in_refused(struct __sk_buff *skb, struct packet *p, struct up_flow *flow)
 {
-	struct reply reply = { .seq = p->ack,
-			       .ack = p->seq + p->len + !!(p->flags & (TCP_FIN | TCP_SYN)),
-			       .flags = TCP_RST | TCP_ACK };
-	struct reply inward = { .seq = flow->seq_start, .flags = TCP_RST };
-
-	if (!packet_verified(skb, p))
-		return DROP;
-	if (p->flags & TCP_RST)
-		reply.flags = 0;
-	else if (flow->reason == UP_REASON_EMPTY)
-		reply.flags = p->flags & TCP_FIN ? TCP_FIN | TCP_ACK : 0;
-	return reply_and_pass(skb, p, flow, &reply, &inward);
+	return packet_verified(skb, p) ? pass_refused(skb, p, flow) : DROP;
 }
 
 static __always_inline int ack_kept(struct __sk_buff *skb, struct packet *p, struct up_flow *flow)
@@ -132,7 +126,7 @@ static __always_inline int header_complete(struct __sk_buff *skb, struct packet 
 	flow->command = header->command;
 	flow->opened_ns = bpf_ktime_get_ns();
 	if (!flow_change(flow, FLOW_WORD(UP_FLOW_HEADER, 0), FLOW_WORD(UP_FLOW_OPEN, header->len)))
-		return in_refused(skb, p, flow); /* its time was over meanwhile */
+		return pass_refused(skb, p, flow); /* its time was over meanwhile */
 	FLOW_STAT(opened);
 	event_open(p, piece);
 	bpf_map_delete_elem(&partials, &p->key);
@@ -185,7 +179,7 @@ static __always_inline int header_absent(struct __sk_buff *skb, struct packet *p
 
 	flow->opened_ns = bpf_ktime_get_ns();
 	if (!flow_change(flow, FLOW_WORD(UP_FLOW_HEADER, 0), FLOW_WORD(UP_FLOW_OPEN, 0)))
-		return in_refused(skb, p, flow);
+		return pass_refused(skb, p, flow);
 	FLOW_STAT(plain);
 	event_send(UP_EVENT_OPEN, &p->key, flow);
 	if (flow->got)
@@ -292,17 +286,13 @@ static __noinline int header_segment(struct __sk_buff *skb, struct packet *p, st
 static __always_inline int header_reset(struct __sk_buff *skb, struct packet *p,
 					struct up_flow *flow)
 {
-	struct reply none = { 0 };
-	struct reply inward = { .seq = flow->seq_start, .flags = TCP_RST };
-
 	/* The host has not taken this connection: it is an older one of its own that is reset. */
 	if (flow_state(flow_word(flow)) == UP_FLOW_SYN)
 		return edit_port(skb, p, TCP_OFF_DPORT, p->key.local_port, flow->app_port) ? DROP
 											   : PASS;
 	if (p->seq - flow->seq_start > flow->got + HALF_OPEN_WINDOW || !packet_verified(skb, p))
 		return DROP;
-	(void)flow_refuse(&p->key, flow, flow->got ? UP_REASON_RESET : UP_REASON_EMPTY);
-	return reply_and_pass(skb, p, flow, &none, &inward);
+	return header_refuse(skb, p, flow, flow->got ? UP_REASON_RESET : UP_REASON_EMPTY);
 }
 
 /* A packet of a flow whose header is not whole. */

@@ -52,9 +52,9 @@ static __always_inline long out_handshake(struct __sk_buff *skb, const struct pa
 {
 	flow_need_timer(flow);
 	if (p->flags & TCP_RST) { /* nobody listens; or a SYN with another number ended it */
-		(void)flow_refuse(&p->key, flow,
-				  flow_state(flow_word(flow)) == UP_FLOW_SYN ? UP_REASON_NO_BACKEND
-									     : UP_REASON_RESET);
+		flow_refuse(&p->key, flow,
+			    flow_state(flow_word(flow)) == UP_FLOW_SYN ? UP_REASON_NO_BACKEND
+								       : UP_REASON_RESET);
 		return 0;
 	}
 	if ((p->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK)) {

@@ -104,6 +104,16 @@ struct reply {
 	__u8 flags;
 };
 
+/* RST to the sender, where it believes one (RFC 9293, 3.10.7.1). */
+static __always_inline struct reply reply_reset(const struct packet *p)
+{
+	struct reply reply = { .seq = p->flags & TCP_ACK ? p->ack : 0,
+			       .ack = p->seq + p->len + !!(p->flags & (TCP_SYN | TCP_FIN)),
+			       .flags = TCP_RST | TCP_ACK };
+
+	return reply;
+}
+
 /* The sender's header made ours. Its options become NOPs, but for the timestamps: without
  * them the sender would drop our packet (RFC 7323, 3.2). */
 static __always_inline void image_answer(struct tcp_image *image, const struct packet *p,
@@ -144,7 +154,7 @@ static __always_inline __be32 timestamp_of(struct __sk_buff *skb, const struct p
 
 /*
  * Send a packet to the sender of the one at hand, which has no payload any more. What is left
- * of that one is turned round and has our TCP header: see packet_inward(). flow may be NULL.
+ * of that one is turned round and has our TCP header: see reply_and_pass(). flow may be NULL.
  */
 static __noinline long packet_reply(struct __sk_buff *skb, const struct packet *p,
 				    const struct up_flow *flow, const struct reply *reply)
@@ -168,7 +178,13 @@ static __noinline long packet_reply(struct __sk_buff *skb, const struct packet *
 	skb->tc_index = OWN_PACKET;
 	err = bpf_clone_redirect(skb, skb->ifindex, 0);
 	skb->tc_index = tc_index;
-	return err;
+	if (err)
+		return err;
+	if (reply->flags & TCP_RST)
+		FLOW_STAT(resets_sent);
+	else
+		FLOW_STAT(acks_sent);
+	return 0;
 }
 
 /* Answer the sender; the packet at hand goes no further. */
@@ -177,10 +193,6 @@ static __noinline int reply_only(struct __sk_buff *skb, struct packet *p,
 {
 	if (drop_payload(skb, p) || packet_reply(skb, p, flow, reply))
 		FLOW_STAT(failed);
-	else if (reply->flags & TCP_RST)
-		FLOW_STAT(resets_sent);
-	else
-		FLOW_STAT(acks_sent);
 	return DROP;
 }
 
@@ -207,10 +219,6 @@ static __noinline int reply_and_pass(struct __sk_buff *skb, struct packet *p,
 		if (packet_reply(skb, p, flow, reply) || packet_turn(skb, p) ||
 		    set_ttl(skb, p, ttl))
 			goto failed;
-		if (reply->flags & TCP_RST)
-			FLOW_STAT(resets_sent);
-		else
-			FLOW_STAT(acks_sent);
 	}
 	state = checksum_state(skb, p);
 	image_head(image)->dest = bpf_htons(flow->app_port);

@@ -61,9 +61,7 @@ static __noinline bool is_trusted(const struct packet *p, const struct up_listen
 /* An answer to a SYN, or to whoever has no flow: RST. */
 static __noinline int reset_sender(struct __sk_buff *skb, struct packet *p)
 {
-	struct reply reply = { .seq = p->flags & TCP_ACK ? p->ack : 0,
-			       .ack = p->seq + p->len + !!(p->flags & (TCP_SYN | TCP_FIN)),
-			       .flags = TCP_RST | TCP_ACK };
+	struct reply reply = reply_reset(p);
 
 	return reply_only(skb, p, NULL, &reply);
 }

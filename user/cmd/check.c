@@ -11,7 +11,7 @@
 #include "cmd/flags.h"
 #include "conf/keys.h"
 
-static const char usage[] =
+const char cmd_check_usage[] =
 	"usage: unproxy check [-c FILE | flags]\n"
 	"       unproxy check --reference    all keys, as Markdown\n"
 	"\n"
@@ -107,7 +107,7 @@ int cmd_check(int argc, char **argv)
 	if (argc == 2 && strcmp(argv[1], "--reference") == 0)
 		return key_print_reference(stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 
-	r = flags_to_conf(argc, argv, usage, &conf);
+	r = flags_to_conf(argc, argv, cmd_check_usage, &conf);
 	if (r != 0 || !conf)
 		return r;
 	for (size_t i = 0; i < conf->n_listeners; i++)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The subcommands. Each returns the process's exit code: 0 well, 1 failed, 2 usage. */
+/* The subcommands. Each returns the process's exit code: 0 well, 1 failed, 2 usage; its usage
+ * is what --help prints. Their table is commands.c. */
 #ifndef CMD_CMD_H
 #define CMD_CMD_H
+
+#include <stdio.h>
 
 #define EXIT_USAGE 2
 
@@ -9,5 +12,15 @@ int cmd_run(int argc, char **argv); /* argv[0] is the subcommand's name */
 int cmd_check(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_detach(int argc, char **argv);
+int cmd_help(int argc, char **argv);
+
+extern const char cmd_run_usage[];
+extern const char cmd_check_usage[];
+extern const char cmd_explain_usage[];
+extern const char cmd_detach_usage[];
+extern const char cmd_help_usage[];
+
+/* All subcommands, a line each. */
+void cmd_print_overview(FILE *out);
 
 #endif

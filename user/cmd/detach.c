@@ -11,7 +11,7 @@
 #include "kern/hook.h"
 #include "kern/inline.h"
 
-static const char usage[] =
+const char cmd_detach_usage[] =
 	"usage: unproxy detach [--force]\n"
 	"\n"
 	"Removes the filters of engine = inline from all interfaces of this network namespace,\n"
@@ -44,7 +44,7 @@ int cmd_detach(int argc, char **argv)
 	optind = 0;
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (option == 'h') {
-			(void)fputs(usage, stdout);
+			(void)fputs(cmd_detach_usage, stdout);
 			return EXIT_SUCCESS;
 		}
 		if (option != 'f')

@@ -13,7 +13,7 @@
 /* The longest header as hex with separators fits several times. */
 #define INPUT_MAX (1U << 20)
 
-static const char usage[] =
+const char cmd_explain_usage[] =
 	"usage: unproxy explain [--json] [--v1-ipv4-in-tcp6] [HEX... | -]\n"
 	"\n"
 	"Decodes the first bytes of a connection: what a PROXY header says, or why and\n"
@@ -128,10 +128,10 @@ int cmd_explain(int argc, char **argv)
 			limits.flags |= UP_HEADER_V1_IPV4_IN_TCP6;
 			break;
 		case 'h':
-			(void)fputs(usage, stdout);
+			(void)fputs(cmd_explain_usage, stdout);
 			return EXIT_SUCCESS;
 		default:
-			(void)fputs(usage, stderr);
+			(void)fputs(cmd_explain_usage, stderr);
 			return EXIT_USAGE;
 		}
 	}

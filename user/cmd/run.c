@@ -6,7 +6,7 @@
 #include "cmd/flags.h"
 #include "daemon.h"
 
-static const char usage[] =
+const char cmd_run_usage[] =
 	"usage: unproxy run [-c FILE | flags]\n"
 	"\n"
 	"Takes the PROXY protocol off and relays to the backend. Runs in the foreground;\n"
@@ -15,7 +15,7 @@ static const char usage[] =
 int cmd_run(int argc, char **argv)
 {
 	struct conf *conf = NULL;
-	int code = flags_to_conf(argc, argv, usage, &conf);
+	int code = flags_to_conf(argc, argv, cmd_run_usage, &conf);
 
 	if (code || !conf)
 		return code;

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The table of subcommands. */
+#include "cmd/commands.h"
+
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "cmd/cmd.h"
+
+const struct command commands[] = {
+	{ "run", cmd_run, "take the PROXY protocol off and relay to the backend", cmd_run_usage },
+	{ "detach", cmd_detach, "take what engine = inline left on the interfaces away",
+	  cmd_detach_usage },
+	{ "check", cmd_check, "validate a configuration: file:line: message", cmd_check_usage },
+	{ "explain", cmd_explain, "decode a PROXY header, name what is wrong with it",
+	  cmd_explain_usage },
+	{ "help", cmd_help, "say more about a command or a key of the configuration",
+	  cmd_help_usage },
+};
+const size_t n_commands = ARRAY_SIZE(commands);
+
+const struct command *command_find(const char *name)
+{
+	for (size_t i = 0; i < n_commands; i++) {
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	}
+	return NULL;
+}

@@ -16,7 +16,7 @@
 #include "cmd/commands.h"
 
 #define SUMMARY_MAX 60
-#define COLUMNS 80
+#define COLUMNS 88
 
 static char out[65536];
 

@@ -2,92 +2,31 @@
 /* Which sources may speak PROXY. A list is small (a balancer's subnets), so it is searched in order. */
 #include "conf/trust.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 
-#define MAPPED_BITS 96
 #define WORD_MAX 64
 
-static const uint8_t mapped_prefix[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
-
-static bool prefix_equal(const uint8_t *a, const uint8_t *b, unsigned bits)
-{
-	unsigned bytes = bits / 8, rest = bits % 8;
-
-	if (memcmp(a, b, bytes) != 0)
-		return false;
-	return rest == 0 || ((a[bytes] ^ b[bytes]) >> (8 - rest)) == 0;
-}
-
-static bool host_bits_set(const struct trust_rule *rule)
-{
-	for (unsigned bit = rule->prefix_len; bit < 128; bit++) {
-		if (rule->ip[bit / 8] & (0x80 >> bit % 8))
-			return true;
-	}
-	return false;
-}
-
-/* "/LEN" -> *ret, which holds the longest already. Digits only, no leading zero. */
-static int parse_prefix(const char *text, unsigned *ret)
-{
-	unsigned len = 0;
-	size_t n = strlen(text);
-
-	if (n == 0 || n > 3 || (n > 1 && text[0] == '0'))
-		return -EINVAL;
-	for (; *text; text++) {
-		if (*text < '0' || *text > '9')
-			return -EINVAL;
-		len = len * 10 + (unsigned)(*text - '0');
-	}
-	if (len > *ret)
-		return -EINVAL;
-	*ret = len;
-	return 0;
-}
-
 /* One word. Returns NULL, or what is wrong with it. */
-static const char *parse_rule(const char *word, struct trust_rule *ret)
+static const char *parse_rule(const char *word, struct cidr *ret)
 {
-	char ip[WORD_MAX];
-	char *slash;
-	unsigned len;
-	bool v4;
+	const char *why = cidr_parse(word, ret);
 
-	(void)snprintf(ip, sizeof(ip), "%s", word);
-	slash = strchr(ip, '/');
-	if (slash)
-		*slash++ = '\0';
-
-	v4 = inet_pton(AF_INET, ip, ret->ip + 12) == 1;
-	if (v4)
-		memcpy(ret->ip, mapped_prefix, sizeof(mapped_prefix));
-	else if (inet_pton(AF_INET6, ip, ret->ip) != 1)
-		return "not an address or CIDR";
-
-	len = v4 ? 32 : 128;
-	if (slash && parse_prefix(slash, &len) < 0)
-		return v4 ? "the prefix length is 1 to 32" : "the prefix length is 1 to 128";
-	ret->prefix_len = (__u8)(v4 ? len + MAPPED_BITS : len);
-
-	if (host_bits_set(ret))
-		return "has bits set behind its prefix";
+	if (why)
+		return why;
 	if (ret->prefix_len == 0 ||
-	    (ret->prefix_len == MAPPED_BITS && memcmp(ret->ip, mapped_prefix, 12) == 0))
+	    (ret->prefix_len == CIDR_MAPPED_BITS && cidr_is_mapped(ret->ip)))
 		return "is everyone: if you mean that, spell out: any";
 	return NULL;
 }
 
-static int add_rule(struct trust *trust, const struct trust_rule *rule)
+static int add_rule(struct trust *trust, const struct cidr *rule)
 {
-	struct trust_rule *rules;
+	struct cidr *rules;
 
 	rules = reallocarray(trust->rules, trust->n_rules + 1, sizeof(*rules));
 	if (!rules)
@@ -124,7 +63,7 @@ int trust_parse(struct trust *ret, const char *text, char *ret_bad, size_t bad_s
 	bool more = true;
 
 	for (; more; more = at[0] != '\0' || (at > text && at[-1] == ',')) {
-		struct trust_rule rule = { 0 };
+		struct cidr rule = { 0 };
 		char word[WORD_MAX];
 		const char *why;
 		int r;
@@ -154,12 +93,7 @@ bool trust_match(const struct trust *trust, const struct up_addr *source)
 	if (trust->any)
 		return true;
 	for (size_t i = 0; i < trust->n_rules; i++) {
-		const struct trust_rule *rule = &trust->rules[i];
-
-		/* "::/8" is about IPv6: that IPv4 is stored inside it must not matter. */
-		if (source->family == UP_FAMILY_IPV4 && rule->prefix_len < MAPPED_BITS)
-			continue;
-		if (prefix_equal(rule->ip, source->ip, rule->prefix_len))
+		if (cidr_holds(&trust->rules[i], source->ip))
 			return true;
 	}
 	return false;

@@ -6,16 +6,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/cidr.h"
 #include "unproxy/addr.h"
-
-struct trust_rule {
-	__u8 ip[16];     /* v4-mapped for IPv4 */
-	__u8 prefix_len; /* 0..128, counted on the mapped form */
-};
 
 struct trust {
 	bool any; /* spelled "any" */
-	struct trust_rule *rules;
+	struct cidr *rules;
 	size_t n_rules;
 };
 

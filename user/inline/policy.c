@@ -82,7 +82,7 @@ static int add_round_mapped(struct policy *policy, uint32_t id, unsigned bits)
 	return r;
 }
 
-static bool covers_mapped(const struct trust_rule *rule)
+static bool covers_mapped(const struct cidr *rule)
 {
 	for (unsigned bit = 0; bit < rule->prefix_len; bit++) {
 		if ((rule->ip[bit / 8] ^ mapped[bit / 8]) & (0x80 >> bit % 8))
@@ -96,7 +96,7 @@ static int add_rules(struct policy *policy, uint32_t id, const struct trust *tru
 	int r = trust->any ? add_trust(policy, id, mapped, 0) : 0;
 
 	for (size_t i = 0; r == 0 && i < trust->n_rules; i++) {
-		const struct trust_rule *rule = &trust->rules[i];
+		const struct cidr *rule = &trust->rules[i];
 
 		r = covers_mapped(rule) ? add_round_mapped(policy, id, rule->prefix_len)
 					: add_trust(policy, id, rule->ip, rule->prefix_len);

@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "base/addr.h"
+#include "daemon/announce.h"
+#include "daemon/kernel_side.h"
 #include "inline/inline.h"
 #include "obs/log.h"
 #include "relay/limits.h"
@@ -23,10 +25,6 @@
 #define FDS_RESERVED 256
 
 #define SHOW_BACKENDS_US 1000000
-
-/* Connections to servers that the address hook knows at a time. One to a server elsewhere
- * keeps its entry of 128 bytes to its end. */
-#define HOOK_CONNECTIONS 262144U
 
 struct daemon {
 	const struct conf *conf;
@@ -73,69 +71,6 @@ static uint32_t connection_limit(const struct conf *conf)
 	return conf->max_connections && conf->max_connections < fit ? conf->max_connections : fit;
 }
 
-static bool wants_kernel(const struct conf *conf)
-{
-	for (size_t i = 0; i < conf->n_listeners; i++) {
-		if (conf->listeners[i].engine == CONF_ENGINE_RELAY &&
-		    conf->listeners[i].kernel_path != CONF_KERNEL_OFF)
-			return true;
-	}
-	return false;
-}
-
-/* Have the relay's kernel path, or say in one line why not and go on without. */
-static void open_kern(struct daemon *daemon)
-{
-	struct relay *relay = &daemon->relay;
-	struct kern_params params = { .workers = relay->n_workers };
-	char why[384] = "";
-
-	if (!relay->n_workers)
-		return;
-	if (!wants_kernel(daemon->conf)) {
-		log_info("kernel_path.off reason=\"not configured\" bulk=splice");
-		return;
-	}
-	if (kern_open(&params, &relay->kern, why, sizeof(why)) == 0 &&
-	    kern_selftest(relay->kern, why, sizeof(why)) == 0) {
-		log_info("kernel_path.on maps=%s selftest=passed", kern_pin_path(relay->kern));
-		return;
-	}
-	kern_close(relay->kern);
-	relay->kern = NULL;
-	log_warn("kernel_path.off reason=\"%s\" bulk=splice", why);
-}
-
-static bool wants_hook(const struct conf *conf)
-{
-	for (size_t i = 0; i < conf->n_backends; i++) {
-		if (conf->backends[i].client_address == CONF_CLIENT_HOOK)
-			return true;
-	}
-	return false;
-}
-
-/* Have servers told of their clients, or say in one line why not and go on without. */
-static void open_hook(struct daemon *daemon)
-{
-	struct relay *relay = &daemon->relay;
-	struct kern_hook_params params = { .engine = KERN_HOOK_RELAY,
-					   .connections = relay->max_connections };
-	char why[384] = "";
-
-	if (!relay->n_workers || !wants_hook(daemon->conf))
-		return;
-	if (params.connections > HOOK_CONNECTIONS)
-		params.connections = HOOK_CONNECTIONS;
-	if (kern_hook_open(&params, &relay->hook, why, sizeof(why))) {
-		log_warn("hook.off engine=relay reason=\"%s\" client_address=none", why);
-		return;
-	}
-	log_info("hook.on engine=relay cgroup=%s reach=%s maps=%s", kern_hook_cgroup(relay->hook),
-		 kern_hook_whole_host(relay->hook) ? "host" : "container",
-		 kern_hook_pin_path(relay->hook));
-}
-
 static int open_log(struct daemon *daemon)
 {
 	const struct conf *conf = daemon->conf;
@@ -148,7 +83,7 @@ static int open_log(struct daemon *daemon)
 
 	if (!conf->client_log)
 		return 0;
-	err = client_log_start(&params, &daemon->relay.log);
+	err = client_log_open(&params, &daemon->relay.log);
 	if (err)
 		log_error("client_log.failed path=\"%s\" error=\"%s\"", conf->client_log,
 			  strerror(-err));
@@ -329,6 +264,22 @@ static int open_done(struct daemon *daemon)
 	return daemon->done.fd < 0 ? -errno : loop_add(daemon->loop, &daemon->done, EPOLLIN);
 }
 
+/* Behind all that takes a privilege: threads keep what their maker has. */
+static int start_threads(struct daemon *daemon)
+{
+	int err = daemon->relay.log ? client_log_run(daemon->relay.log) : 0;
+
+	while (!err && daemon->n_started < daemon->relay.n_workers) {
+		err = worker_start(daemon->workers[daemon->n_started]);
+		if (!err)
+			daemon->n_started++;
+	}
+	if (err)
+		log_error("start.failed threads=%u error=\"%s\"", daemon->n_started,
+			  strerror(-err));
+	return err;
+}
+
 static int start(struct daemon *daemon)
 {
 	int err = loop_new(&daemon->loop);
@@ -343,49 +294,12 @@ static int start(struct daemon *daemon)
 		err = open_log(daemon);
 	if (err)
 		return err;
-	open_kern(daemon);
-	open_hook(daemon);
+	kernel_side_open(&daemon->relay);
 	err = open_workers(daemon);
-	while (!err && daemon->n_started < daemon->relay.n_workers) {
-		err = worker_start(daemon->workers[daemon->n_started]);
-		if (!err)
-			daemon->n_started++;
-	}
-	/* Last: what it attaches stays when a later step fails. */
-	return err ? err : open_inline(daemon);
-}
-
-static void say_ready(const struct daemon *daemon)
-{
-	char text[ADDR_TEXT_MAX];
-
-	for (size_t i = 0; i < daemon->conf->n_listeners; i++) {
-		const struct conf_listener *listener = &daemon->conf->listeners[i];
-
-		if (listener->engine == CONF_ENGINE_INLINE) {
-			log_info("listener.open listener=%s engine=inline port=%u app_port=%u",
-				 listener->name, listener->port.wire, listener->port.app);
-			continue;
-		}
-		addr_format(&listener->binds[0].addr, text, sizeof(text));
-		log_info("listener.open listener=%s address=%s binds=%zu backend=%s",
-			 listener->name, text, listener->n_binds, listener->backend->name);
-	}
-	log_info("ready workers=%u max_connections=%u", daemon->relay.n_workers,
-		 daemon->relay.max_connections);
-}
-
-static void say_goodbye(const struct daemon *daemon)
-{
-	const struct relay_counters *c = &daemon->relay.counters;
-
-	log_info("stopped accepted=%llu closed=%llu refused=%llu probes=%llu bytes_missing=%llu "
-		 "handbacks=%llu log_dropped=%llu",
-		 (unsigned long long)c->accepted, (unsigned long long)c->closed,
-		 (unsigned long long)c->refused, (unsigned long long)c->probes,
-		 (unsigned long long)c->bytes_missing, (unsigned long long)c->handbacks,
-		 (unsigned long long)(daemon->relay.log ? client_log_dropped(daemon->relay.log)
-							: 0));
+	/* Last of what may fail on this host: what it attaches stays. */
+	if (!err)
+		err = open_inline(daemon);
+	return err ? err : start_threads(daemon);
 }
 
 static void stop(struct daemon *daemon)
@@ -429,13 +343,16 @@ int daemon_run(const struct conf *conf)
 	if (conf_count(conf, CONF_ENGINE_RELAY))
 		daemon.relay.n_workers = conf->workers ? conf->workers : count_cpus();
 	daemon.relay.max_connections = connection_limit(conf);
+	announce_start(conf);
 	err = start(&daemon);
 	if (!err) {
 		if (daemon.relay.kern)
 			on_show(&daemon.show_timer);
-		say_ready(&daemon);
+		announce_hooks(daemon.relay.hook, inline_hook(daemon.engine));
+		announce_listeners(conf);
+		announce_ready(&daemon.relay);
 		err = loop_run(daemon.loop);
-		say_goodbye(&daemon);
+		announce_stopped(&daemon.relay);
 	}
 	stop(&daemon);
 	return err;

@@ -41,6 +41,7 @@ struct client_log {
 	uint8_t *tlvs; /* of the record being written; they may go round the queue's end */
 	int wake_fd;
 	pthread_t writer;
+	bool running;             /* the writer */
 	_Atomic unsigned wishes;  /* enum writer_wish: from other threads */
 	_Atomic bool asleep;      /* the writer waits for wake_fd alone */
 	_Atomic bool hurried;     /* it has been woken early already */
@@ -272,7 +273,7 @@ static int add_queues(struct client_log *log, const struct client_log_params *pa
 
 /* The writer takes no signal: they are the daemon's, and a closed pipe must be an error
  * of write(2) to it and not SIGPIPE. */
-static int start_writer(struct client_log *log)
+int client_log_run(struct client_log *log)
 {
 	sigset_t all, old;
 	int r;
@@ -281,12 +282,14 @@ static int start_writer(struct client_log *log)
 	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
 	r = pthread_create(&log->writer, NULL, write_lines, log);
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (r == 0)
-		(void)pthread_setname_np(log->writer, "client-log");
-	return -r;
+	if (r)
+		return -r;
+	(void)pthread_setname_np(log->writer, "client-log");
+	log->running = true;
+	return 0;
 }
 
-int client_log_start(const struct client_log_params *params, struct client_log **ret)
+int client_log_open(const struct client_log_params *params, struct client_log **ret)
 {
 	_cleanup_(free_log) struct client_log *log = calloc(1, sizeof(*log));
 	int r;
@@ -304,9 +307,6 @@ int client_log_start(const struct client_log_params *params, struct client_log *
 	if (r < 0)
 		return r;
 	r = log_output_open(params->path, &log->output);
-	if (r < 0)
-		return r;
-	r = start_writer(log);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(log);
@@ -338,9 +338,11 @@ void client_log_stop(struct client_log *log)
 
 	if (!log)
 		return;
-	atomic_fetch_or_explicit(&log->wishes, WISH_STOP, memory_order_release);
-	wake(log);
-	(void)pthread_join(log->writer, NULL);
+	if (log->running) {
+		atomic_fetch_or_explicit(&log->wishes, WISH_STOP, memory_order_release);
+		wake(log);
+		(void)pthread_join(log->writer, NULL);
+	}
 
 	lost = count_lost(log);
 	if (log->dropping)

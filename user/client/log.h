@@ -21,8 +21,12 @@ struct client_log_params {
 	uint32_t queue_bytes; /* per worker; 0: default (1 MiB) */
 };
 
-/* Open the file (append, created 0640) and start the writer. Returns 0 or -errno. */
-int client_log_start(const struct client_log_params *params, struct client_log **ret);
+/* Open the file (append, created 0640). Nothing is written before client_log_run(), and
+ * records may be queued. Returns 0 and gives *ret to the caller, or -errno. */
+int client_log_open(const struct client_log_params *params, struct client_log **ret);
+
+/* Start the writer. Returns 0 or -errno. */
+int client_log_run(struct client_log *log);
 
 /* Queue one record with its TLV bytes (record->tlv_len of them). Called by the worker
  * alone that owns the queue. Never blocks. */
@@ -35,7 +39,7 @@ void client_log_reopen(struct client_log *log);
 /* Records dropped so far (queue full, write error); any thread. */
 uint64_t client_log_dropped(const struct client_log *log);
 
-/* Write what is queued, stop the writer, close. NULL is allowed. */
+/* Write what is queued if the writer runs, stop it, close. NULL is allowed. */
 void client_log_stop(struct client_log *log);
 
 #endif

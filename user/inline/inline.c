@@ -265,11 +265,6 @@ static void open_hook(struct inline_engine *engine)
 
 	if (kern_hook_open(&params, &engine->hook, why, sizeof(why)))
 		log_warn("hook.off engine=inline reason=\"%s\" client_address=none", why);
-	else
-		log_info("hook.on engine=inline cgroup=%s reach=%s maps=%s",
-			 kern_hook_cgroup(engine->hook),
-			 kern_hook_whole_host(engine->hook) ? "host" : "container",
-			 kern_hook_pin_path(engine->hook));
 }
 
 static void say_on(const struct inline_engine *engine)
@@ -352,6 +347,11 @@ int inline_start(const struct inline_params *params, struct inline_engine **ret)
 	on_tick(&engine->tick);
 	*ret = engine;
 	return 0;
+}
+
+const struct kern_hook *inline_hook(const struct inline_engine *engine)
+{
+	return engine ? engine->hook : NULL;
 }
 
 /* ---- stop ---- */

@@ -9,6 +9,7 @@
 
 #include "client/log.h"
 #include "conf/conf.h"
+#include "kern/hook.h"
 #include "loop/loop.h"
 
 struct inline_engine;
@@ -23,6 +24,9 @@ struct inline_params {
 /* Load, take over what an earlier daemon left, attach, begin to log. Says itself what
  * fails. Returns 0 and gives *ret to the caller, or -errno with *ret untouched. */
 int inline_start(const struct inline_params *params, struct inline_engine **ret);
+
+/* Its address hook; NULL: off, or no engine. */
+const struct kern_hook *inline_hook(const struct inline_engine *engine);
 
 /* Log what has ended until now and let go; the programs stay, unless conf->detach_on_exit.
  * NULL is allowed. */

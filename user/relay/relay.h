@@ -57,7 +57,8 @@ struct relay {
 	uint32_t *listener_connections; /* atomic: now, one per conf->listeners */
 	struct relay_counters counters;
 	unsigned n_workers;
-	int done_fd; /* eventfd: each worker adds one when it has stopped */
+	int uring_error; /* why there is no io_uring, -errno */
+	int done_fd;     /* eventfd: each worker adds one when it has stopped */
 };
 
 struct pipe_pool;

@@ -111,12 +111,8 @@ static void on_tick(struct loop_timer *timer)
 /* Optional: epoll does everything where io_uring is refused. */
 static void add_uring(struct worker *worker)
 {
-	int err = 0;
-
 	if (worker->relay->conf->io_uring)
-		err = loop_add_uring(worker->loop, &uring_path_handlers);
-	if (err && !worker->index)
-		log_info("io_uring.off reason=\"%s\" events=epoll", strerror(-err));
+		worker->relay->uring_error = loop_add_uring(worker->loop, &uring_path_handlers);
 }
 
 /* By its own thread, and before anything is asked of it. */

@@ -90,7 +90,8 @@ static struct client_log *start(unsigned workers, uint32_t queue_bytes)
 	};
 	struct client_log *log;
 
-	assert_int_equal(client_log_start(&params, &log), 0);
+	assert_int_equal(client_log_open(&params, &log), 0);
+	assert_int_equal(client_log_run(log), 0);
 	return log;
 }
 
@@ -368,8 +369,31 @@ static void a_file_that_cannot_be_opened(void **state)
 	const struct client_log_params params = { .path = "/nonexistent/log", .workers = 1 };
 	struct client_log *log = NULL;
 
-	assert_int_equal(client_log_start(&params, &log), -ENOENT);
+	assert_int_equal(client_log_open(&params, &log), -ENOENT);
 	assert_null(log);
+}
+
+/* What is queued before the writer runs is written when it does. */
+static void queued_before_the_writer_runs(void **state)
+{
+	const struct client_log_params params = { .path = path, .workers = 1 };
+	struct client_log *log;
+
+	assert_int_equal(client_log_open(&params, &log), 0);
+	put(log, 0, 1);
+	assert_int_equal(client_log_run(log), 0);
+	client_log_stop(log);
+	assert_int_equal(count_lines(path), 1);
+}
+
+static void closed_without_a_writer(void **state)
+{
+	const struct client_log_params params = { .path = path, .workers = 1 };
+	struct client_log *log;
+
+	assert_int_equal(client_log_open(&params, &log), 0);
+	client_log_stop(log);
+	assert_int_equal(access(path, F_OK), 0);
 }
 
 int main(void)
@@ -382,6 +406,8 @@ int main(void)
 		test(an_idle_writer_sleeps),
 		test(a_full_queue_drops_and_says_so_once),
 		test(what_cannot_be_written_at_the_end_is_counted),
+		test(queued_before_the_writer_runs),
+		test(closed_without_a_writer),
 		test(rotation),
 		test(rotation_under_load),
 		test(two_workers),

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the relay has of the kernel on this host: its path, and the address hook. */
+#ifndef DAEMON_KERNEL_SIDE_H
+#define DAEMON_KERNEL_SIDE_H
+
+#include "relay/relay.h"
+
+/* Fill relay->kern and relay->hook, or leave them NULL and say in one line each why. Where
+ * nothing is relayed it does nothing. */
+void kernel_side_open(struct relay *relay);
+
+#endif

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 build=(build-essential pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev
-	liburing-dev libinih-dev libjansson-dev libcap-ng-dev)
+	liburing-dev libinih-dev libjansson-dev libcap-ng-dev libsystemd-dev)
 check=(clang-format clang-tidy cppcheck shellcheck libclang-rt-14-dev libcmocka-dev)
 run=(iproute2 ethtool iputils-ping procps kmod util-linux jq curl openssl ca-certificates python3 python3-pytest
 	python3-pytest-timeout python3-websockets)

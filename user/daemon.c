@@ -16,8 +16,10 @@
 #include "base/addr.h"
 #include "daemon/announce.h"
 #include "daemon/kernel_side.h"
+#include "daemon/watchdog.h"
 #include "inline/inline.h"
 #include "obs/log.h"
+#include "obs/notify.h"
 #include "relay/limits.h"
 #include "relay/relay.h"
 
@@ -37,6 +39,7 @@ struct daemon {
 	struct loop_source done; /* eventfd: a worker has stopped */
 	struct loop_timer drain_timer;
 	struct loop_timer show_timer;
+	struct watchdog watchdog;
 	unsigned n_done;
 	bool draining;
 };
@@ -162,6 +165,7 @@ static void on_drain_timeout(struct loop_timer *timer)
 
 static void on_stop_signal(struct daemon *daemon)
 {
+	notify_stopping();
 	if (!daemon->n_started) {
 		loop_stop(daemon->loop);
 		return;
@@ -176,6 +180,7 @@ static void on_stop_signal(struct daemon *daemon)
 	log_info("drain.start connections=%u timeout_ms=%u",
 		 __atomic_load_n(&daemon->relay.connections, __ATOMIC_RELAXED),
 		 daemon->conf->drain_timeout_ms);
+	notify_status("draining");
 	command_all(daemon, WORKER_DRAIN);
 	(void)loop_timer_arm(daemon->loop, &daemon->drain_timer,
 			     (uint64_t)daemon->conf->drain_timeout_ms * 1000);
@@ -351,6 +356,8 @@ int daemon_run(const struct conf *conf)
 		announce_hooks(daemon.relay.hook, inline_hook(daemon.engine));
 		announce_listeners(conf);
 		announce_ready(&daemon.relay);
+		watchdog_start(&daemon.watchdog, daemon.loop, daemon.workers, daemon.n_started);
+		notify_ready("serving");
 		err = loop_run(daemon.loop);
 		announce_stopped(&daemon.relay);
 	}

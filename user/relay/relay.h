@@ -73,6 +73,7 @@ struct worker {
 	size_t n_listeners;
 	struct loop_source commands; /* eventfd */
 	uint32_t wanted;             /* atomic: enum worker_command bits not yet seen */
+	uint8_t answer;              /* atomic: enum worker_answer */
 	struct loop_timer tick;      /* once a second: settle, show */
 	struct loop_timer accept_again;
 	uint64_t pause_logged_us;
@@ -96,6 +97,7 @@ struct worker {
 enum worker_command {
 	WORKER_DRAIN = 1, /* stop accepting; stop when the last session is over */
 	WORKER_STOP = 2,  /* reset what is left and stop */
+	WORKER_ANSWER = 4,
 };
 
 /* Bind the listeners of one worker and prepare its loop; nothing is accepted yet.
@@ -105,6 +107,10 @@ int worker_new(struct relay *relay, unsigned index, struct worker **ret,
 int worker_start(struct worker *worker);
 /* From any thread. */
 void worker_command(struct worker *worker, enum worker_command command);
+/* Is its loop alive? It has answered when worker_answered() says so, later; one that has
+ * stopped has, too. From the main thread. */
+void worker_ask(struct worker *worker);
+bool worker_answered(const struct worker *worker);
 void worker_join(struct worker *worker);
 /* Sessions are gone by then. NULL is allowed. */
 void worker_free(struct worker *worker);

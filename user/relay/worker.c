@@ -23,6 +23,9 @@
 /* With no more sessions than these the loop may spin for the next event. */
 #define SPIN_SESSIONS 2
 
+/* ANSWERED is the first: nobody has asked. */
+enum worker_answer { ANSWERED, ASKED, GONE };
+
 static void stop_when_empty(struct worker *worker)
 {
 	if (worker->draining && !worker->n_sessions)
@@ -74,6 +77,8 @@ static void on_command(struct loop_source *source, uint32_t events)
 		drain(worker);
 	if (wanted & WORKER_STOP)
 		stop(worker);
+	if (wanted & WORKER_ANSWER)
+		__atomic_store_n(&worker->answer, ANSWERED, __ATOMIC_RELAXED);
 }
 
 void worker_command(struct worker *worker, enum worker_command command)
@@ -82,6 +87,20 @@ void worker_command(struct worker *worker, enum worker_command command)
 
 	__atomic_fetch_or(&worker->wanted, command, __ATOMIC_ACQ_REL);
 	(void)!write(worker->commands.fd, &one, sizeof(one));
+}
+
+void worker_ask(struct worker *worker)
+{
+	uint8_t before = ANSWERED;
+
+	if (__atomic_compare_exchange_n(&worker->answer, &before, ASKED, false, __ATOMIC_RELAXED,
+					__ATOMIC_RELAXED))
+		worker_command(worker, WORKER_ANSWER);
+}
+
+bool worker_answered(const struct worker *worker)
+{
+	return __atomic_load_n(&worker->answer, __ATOMIC_RELAXED) != ASKED;
 }
 
 static void on_ring(struct loop_source *source, uint32_t events)
@@ -265,6 +284,7 @@ static void *run(void *arg)
 	err = loop_run(worker->loop);
 	if (err)
 		log_error("worker.failed worker=%u errno=%d", worker->index, -err);
+	__atomic_store_n(&worker->answer, GONE, __ATOMIC_RELAXED);
 	(void)!write(worker->relay->done_fd, &one, sizeof(one));
 	return NULL;
 }

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the service manager is told, sd_notify(3). Without NOTIFY_SOCKET in the environment
+ * each of these does nothing. From the main thread.
+ */
+#ifndef OBS_NOTIFY_H
+#define OBS_NOTIFY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Listeners are open, or a reload is over. status: one line for `systemctl status`. */
+void notify_ready(const char *status);
+
+void notify_status(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A reload begins; notify_ready() ends it, well or not. */
+void notify_reloading(void);
+
+void notify_stopping(void);
+
+/* How often the manager wants notify_watchdog(), in microseconds; 0: it does not. */
+uint64_t notify_watchdog_us(void);
+
+void notify_watchdog(void);
+
+/* Have the manager keep n descriptors under that name and hand them to the next start, in
+ * LISTEN_FDS. 0, -ENOTCONN without a manager, or -errno. */
+int notify_store(const char *name, const int *fds, unsigned n);
+
+/* It drops those it keeps under that name. */
+void notify_unstore(const char *name);
+
+#endif

@@ -138,6 +138,20 @@ def rule_words(root):
                     yield name, number, f"{why}: {found[0]}"
 
 
+def rule_flags(root):
+    """What a command takes stands in its usage: the man page and the completions are printed from that."""
+    for name, path in files(root, ".c"):
+        if not name.startswith("user/cmd/"):
+            continue
+        told = text(path)
+        header = path.with_suffix(".h")
+        told += text(header) if header.exists() else ""
+        for number, line in enumerate(text(path).splitlines(), 1):
+            for flag in re.findall(r'\{ "([\w-]+)", (?:no|required|optional)_argument', line):
+                if not re.search(rf'"  [^"]*--{flag}[ ,\\]', told):
+                    yield name, number, f"--{flag} is not in the usage"
+
+
 def rule_lock(root):
     """The npm lock holds versions and hashes; which registry serves them is each machine's own affair."""
     for name, path in files(root, ".json"):

@@ -41,6 +41,7 @@ REFUSED = {
     "a skeleton outside user/kern": ("libbpf", {"user/daemon.c": '#include "relay.skel.h"\n'}, "user/daemon.c:1"),
     "a path of one machine": ("words", {"docs/a.md": "see /ho" "me/me/notes\n"}, "docs/a.md:1"),
     "an unfinished note": ("words", {"user/base/a.c": "/* TO" "DO: later */\n"}, "user/base/a.c:1"),
+    "a flag without help": ("flags", {"user/cmd/a.c": '\t"  --two\\n"\n\t{ "one", no_argument, NULL, 1 },\n'}, "user/cmd/a.c:2"),
     "a registry in the lock": (
         "lock", {"tests/package-lock.json": '{\n "resolved": "x"\n}\n'}, "tests/package-lock.json:2"),
     "a link to nowhere": ("links", {"docs/a.md": "see [b](b.md)\n"}, "docs/a.md:1"),
@@ -55,6 +56,8 @@ ACCEPTED = {
     "contracts": ("contracts", {"bpf/a.bpf.c": '#include "vmlinux.h"\n#include "b.bpf.h"\n#include "unproxy/abi.h"\n', "bpf/b.bpf.h": DUAL}),
     "libbpf in user/kern": ("libbpf", {"user/kern/a.c": '#include <bpf/bpf.h>\n#include "relay.skel.h"\n'}),
     "words": ("words", {"docs/a.md": "/sys/fs/bpf and network/work/flow and https://example.com/home/x\n"}),
+    "flags": ("flags", {"user/cmd/a.c": '\t"  --two  text"\n\t{ "one", no_argument, NULL, 1 }, { "two", no_argument, NULL, 2 },\n',
+                        "user/cmd/a.h": '\t"  -o, --one\\n"'}),
     "links": ("links", {"docs/a.md": "[b](../b.md#part) [c](https://example.com/c)\n", "b.md": "x\n"}),
     "a function at the limit": ("size", {"user/base/a.c": function(80)}),
     "a long function with its reason": ("size", {"user/base/a.c": function(200, "/* Long because it is a table. */\n")}),

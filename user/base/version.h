@@ -4,5 +4,6 @@
 #define BASE_VERSION_H
 
 #define UNPROXY_VERSION "0.1.0"
+#define UNPROXY_DATE "2026-11-21" /* of the version: stands in the man pages */
 
 #endif

@@ -9,7 +9,7 @@
 
 /* For the usage text of a command that takes these flags. */
 #define FLAGS_HELP                                                                               \
-	"  -c FILE                    the configuration (" FLAGS_DEFAULT_FILE ")\n"              \
+	"  -c, --config FILE          the configuration (" FLAGS_DEFAULT_FILE ")\n"              \
 	"or, instead of a file, one listener:\n"                                                 \
 	"  --listen ADDR:PORT,...     where to listen; *:PORT is every address; PORT-PORT\n"     \
 	"  --backend ADDR:PORT,...    where to go; a server each\n"                              \

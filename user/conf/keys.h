@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/markup.h"
+
 #define KEYS_MAX 64
 #define KEY_NOWHERE SIZE_MAX /* the value is checked, and needed nowhere */
 
@@ -78,5 +80,9 @@ int key_set_defaults(enum key_section section, void *owner);
 
 /* Print the reference of all keys as Markdown. Returns 0 or -errno. */
 int key_print_reference(FILE *out);
+
+/* The same as a man page's body, or for a terminal; and of one key alone. */
+void key_print_page(FILE *out, enum markup_form form);
+void key_print_help(FILE *out, enum markup_form form, const struct key *key);
 
 #endif

@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* docs/configuration.md, printed from the key table, so that the two cannot differ. */
+/* docs/configuration.md, unproxy.conf(5) and the help on keys, printed from the key table, so that
+ * they cannot differ from it. */
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/markup.h"
 
 #include "conf/keys.h"
 #include "conf/value.h"
 
-static const char intro[] =
+static const char head[] =
 	"# Configuration\n"
 	"\n"
 	"<!-- Printed by `unproxy check --reference`: change user/conf/keys.c, not this file. -->\n"
-	"\n"
+	"\n";
+
+static const char intro[] =
 	"`unproxy run` reads `/etc/unproxy/unproxy.conf` or the file behind `-c`; `unproxy check` "
 	"reads "
 	"it the same way and says what it understood, or the first thing that is wrong as "
@@ -109,7 +116,16 @@ static void print_allowed(FILE *out, const struct key *key)
 		print_range(out, key);
 }
 
-static void print_key(FILE *out, const struct key *key)
+static void print_marks(FILE *out, const struct key *key)
+{
+	if (key->repeatable)
+		(void)fputs(" *Repeatable.*", out);
+	if (key->engine != KEY_BOTH)
+		(void)fprintf(out, " *Only with `engine = %s`.*",
+			      key->engine == KEY_INLINE ? "inline" : "relay");
+}
+
+static void print_row(FILE *out, const struct key *key)
 {
 	(void)fprintf(out, "| `%s` | ", key->name);
 	print_allowed(out, key);
@@ -117,16 +133,13 @@ static void print_key(FILE *out, const struct key *key)
 		(void)fprintf(out, " | `%s` | %s", key->default_text, key->help);
 	else
 		(void)fprintf(out, " | %s | %s", key->required ? "**required**" : "", key->help);
-	if (key->repeatable)
-		(void)fputs(" *Repeatable.*", out);
-	if (key->engine != KEY_BOTH)
-		(void)fprintf(out, " *Only with `engine = %s`.*",
-			      key->engine == KEY_INLINE ? "inline" : "relay");
+	print_marks(out, key);
 	(void)fputs(" |\n", out);
 }
 
 int key_print_reference(FILE *out)
 {
+	(void)fputs(head, out);
 	(void)fputs(intro, out);
 	(void)fputs(example, out);
 	for (unsigned kind = 0; kind < KEY_SECTION__MAX; kind++) {
@@ -134,8 +147,66 @@ int key_print_reference(FILE *out)
 		(void)fputs("| key | value | default | |\n|---|---|---|---|\n", out);
 		for (size_t i = 0; i < n_keys; i++) {
 			if (keys[i].section == (enum key_section)kind && keys[i].type != KEY_LATER)
-				print_key(out, &keys[i]);
+				print_row(out, &keys[i]);
 		}
 	}
 	return fflush(out) == 0 ? 0 : -errno;
+}
+
+/* Print what write says of the key, marked up, in another form. */
+static void convert(FILE *out, enum markup_form form, const struct key *key,
+		    void (*write)(FILE *, const struct key *), unsigned indent)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t size;
+	FILE *memory = open_memstream(&text, &size);
+
+	if (!memory)
+		return;
+	write(memory, key);
+	if (fclose(memory) == 0)
+		markup_paragraph(out, form, text, indent);
+}
+
+static void write_head(FILE *out, const struct key *key)
+{
+	(void)fprintf(out, "`%s` = ", key->name);
+	print_allowed(out, key);
+}
+
+static void write_text(FILE *out, const struct key *key)
+{
+	(void)fputs(key->help, out);
+	print_marks(out, key);
+	if (key->required)
+		(void)fputs(" *Required.*", out);
+	if (key->default_text)
+		(void)fprintf(out, " *Default:* `%s`.", key->default_text);
+}
+
+void key_print_help(FILE *out, enum markup_form form, const struct key *key)
+{
+	if (form == MARKUP_MAN)
+		(void)fputs(".TP\n", out);
+	else
+		(void)fputc('\n', out);
+	convert(out, form, key, write_head, 0);
+	convert(out, form, key, write_text, 8);
+}
+
+void key_print_page(FILE *out, enum markup_form form)
+{
+	const bool man = form == MARKUP_MAN;
+
+	markup_blocks(out, form, intro);
+	(void)fputs(man ? ".SH EXAMPLE\n" : "\n", out);
+	markup_blocks(out, form, example + 1);
+	for (unsigned kind = 0; kind < KEY_SECTION__MAX; kind++) {
+		(void)fprintf(out, man ? ".SH %s\n" : "\n%s\n\n", chapters[kind].title);
+		markup_paragraph(out, form, chapters[kind].text, 0);
+		for (size_t i = 0; i < n_keys; i++) {
+			if (keys[i].section == (enum key_section)kind && keys[i].type != KEY_LATER)
+				key_print_help(out, form, &keys[i]);
+		}
+	}
 }

@@ -21,28 +21,39 @@
 #include "obs/log.h"
 #include "obs/notify.h"
 #include "relay/limits.h"
+#include "relay/publish.h"
 #include "relay/relay.h"
 
 /* Descriptors that are not connections: logs, maps, rings, listeners, pipes in use. */
 #define FDS_RESERVED 256
 
 #define SHOW_BACKENDS_US 1000000
+#define SWEEP_US 1000000
 
 struct daemon {
-	const struct conf *conf;
 	struct loop *loop; /* of the main thread: signals and the clock */
 	struct relay relay;
+	struct generation *first;     /* until it is published */
+	struct publish publish;       /* ... and the sockets it has until then */
 	struct inline_engine *engine; /* NULL: no inline listener */
-	struct worker **workers;
 	unsigned n_started;
 	struct loop_source signals;
 	struct loop_source done; /* eventfd: a worker has stopped */
 	struct loop_timer drain_timer;
 	struct loop_timer show_timer;
+	struct loop_timer sweep_timer;
 	struct watchdog watchdog;
 	unsigned n_done;
 	bool draining;
 };
+
+/* What is served. */
+static const struct conf *conf_of(const struct daemon *daemon)
+{
+	const struct generation *generation = daemon->relay.generations.newest;
+
+	return (generation ? generation : daemon->first)->conf;
+}
 
 static unsigned count_cpus(void)
 {
@@ -76,7 +87,7 @@ static uint32_t connection_limit(const struct conf *conf)
 
 static int open_log(struct daemon *daemon)
 {
-	const struct conf *conf = daemon->conf;
+	const struct conf *conf = conf_of(daemon);
 	struct client_log_params params = {
 		.path = conf->client_log,
 		.format = conf->log_format,
@@ -96,29 +107,27 @@ static int open_log(struct daemon *daemon)
 static int open_inline(struct daemon *daemon)
 {
 	const struct inline_params params = {
-		.conf = daemon->conf,
+		.conf = conf_of(daemon),
 		.loop = daemon->loop,
 		.log = daemon->relay.log,
 		.log_queue = daemon->relay.n_workers,
 	};
 
-	if (!conf_count(daemon->conf, CONF_ENGINE_INLINE))
+	if (!conf_count(conf_of(daemon), CONF_ENGINE_INLINE))
 		return 0;
 	return inline_start(&params, &daemon->engine);
 }
 
-static int open_pools(struct daemon *daemon)
+static int open_workers(struct daemon *daemon)
 {
-	const struct conf *conf = daemon->conf;
 	struct relay *relay = &daemon->relay;
 
-	relay->pools = calloc(conf->n_backends + 1, sizeof(*relay->pools));
-	relay->listener_connections = calloc(conf->n_listeners, sizeof(uint32_t));
 	relay->limits = limits_new();
-	if (!relay->pools || !relay->listener_connections || !relay->limits)
+	relay->workers = calloc(relay->n_workers + 1, sizeof(struct worker *));
+	if (!relay->limits || !relay->workers)
 		return -ENOMEM;
-	for (size_t i = 0; i < conf->n_backends; i++) {
-		int err = pool_new(&conf->backends[i], &relay->pools[i]);
+	for (unsigned i = 0; i < relay->n_workers; i++) {
+		int err = worker_new(relay, i, &relay->workers[i]);
 
 		if (err)
 			return err;
@@ -126,32 +135,27 @@ static int open_pools(struct daemon *daemon)
 	return 0;
 }
 
-static int open_workers(struct daemon *daemon)
+static int open_listeners(struct daemon *daemon)
 {
-	struct relay *relay = &daemon->relay;
+	struct publish *publish = &daemon->publish;
+	char text[ADDR_TEXT_MAX] = "-";
+	int err;
 
-	daemon->workers = calloc(relay->n_workers + 1, sizeof(*daemon->workers));
-	if (!daemon->workers)
-		return -ENOMEM;
-	for (unsigned i = 0; i < relay->n_workers; i++) {
-		const struct conf_bind *which = NULL;
-		int err = worker_new(relay, i, &daemon->workers[i], &which);
-		char text[ADDR_TEXT_MAX] = "-";
-
-		if (!err)
-			continue;
-		if (which)
-			addr_format(&which->addr, text, sizeof(text));
+	*publish = (struct publish){ .relay = &daemon->relay,
+				     .generation = daemon->first,
+				     .open = publish_ready };
+	err = publish_prepare(publish);
+	if (err && publish->failed)
+		addr_format(&publish->failed->addr, text, sizeof(text));
+	if (err)
 		log_error("listen.failed address=%s error=\"%s\"", text, strerror(-err));
-		return err;
-	}
-	return 0;
+	return err;
 }
 
 static void command_all(struct daemon *daemon, enum worker_command command)
 {
 	for (unsigned i = 0; i < daemon->n_started; i++)
-		worker_command(daemon->workers[i], command);
+		worker_command(daemon->relay.workers[i], command);
 }
 
 static void on_drain_timeout(struct loop_timer *timer)
@@ -179,11 +183,11 @@ static void on_stop_signal(struct daemon *daemon)
 	daemon->draining = true;
 	log_info("drain.start connections=%u timeout_ms=%u",
 		 __atomic_load_n(&daemon->relay.connections, __ATOMIC_RELAXED),
-		 daemon->conf->drain_timeout_ms);
+		 conf_of(daemon)->drain_timeout_ms);
 	notify_status("draining");
 	command_all(daemon, WORKER_DRAIN);
 	(void)loop_timer_arm(daemon->loop, &daemon->drain_timer,
-			     (uint64_t)daemon->conf->drain_timeout_ms * 1000);
+			     (uint64_t)conf_of(daemon)->drain_timeout_ms * 1000);
 }
 
 static void on_signal(struct loop_source *source, uint32_t events)
@@ -197,7 +201,7 @@ static void on_signal(struct loop_source *source, uint32_t events)
 	if (info.ssi_signo != SIGHUP) {
 		on_stop_signal(daemon);
 	} else if (daemon->relay.log) {
-		log_info("client_log.reopen path=\"%s\"", daemon->conf->client_log);
+		log_info("client_log.reopen path=\"%s\"", conf_of(daemon)->client_log);
 		client_log_reopen(daemon->relay.log);
 	}
 }
@@ -214,17 +218,16 @@ static void on_done(struct loop_source *source, uint32_t events)
 		loop_stop(daemon->loop);
 }
 
-static void show_pool(struct daemon *daemon, size_t which, uint32_t *number)
+static void show_pool(struct daemon *daemon, const char *name, uint32_t *number)
 {
-	const struct pool *pool = daemon->relay.pools[which];
+	const struct pool *pool = generations_pool(&daemon->relay.generations, name);
 
 	for (size_t i = 0; i < pool_size(pool); i++) {
 		struct up_backend shown = { 0 };
 		struct pool_stat stat;
 
 		pool_stat(pool, (int)i, &stat);
-		snprintf(shown.backend, sizeof(shown.backend), "%s",
-			 daemon->conf->backends[which].name);
+		snprintf(shown.backend, sizeof(shown.backend), "%s", name);
 		addr_format(&stat.addr, shown.server, sizeof(shown.server));
 		shown.weight = stat.weight;
 		shown.active = stat.active;
@@ -240,9 +243,17 @@ static void on_show(struct loop_timer *timer)
 	struct daemon *daemon = container_of(timer, struct daemon, show_timer);
 	uint32_t number = 0;
 
-	for (size_t i = 0; i < daemon->conf->n_backends; i++)
-		show_pool(daemon, i, &number);
+	for (size_t i = 0; i < conf_of(daemon)->n_backends; i++)
+		show_pool(daemon, conf_of(daemon)->backends[i].name, &number);
 	(void)loop_timer_arm(daemon->loop, timer, SHOW_BACKENDS_US);
+}
+
+static void on_sweep(struct loop_timer *timer)
+{
+	struct daemon *daemon = container_of(timer, struct daemon, sweep_timer);
+
+	generations_sweep(&daemon->relay.generations, daemon->relay.log);
+	(void)loop_timer_arm(daemon->loop, timer, SWEEP_US);
 }
 
 /* Signals are blocked in every thread and read by this one. */
@@ -275,14 +286,18 @@ static int start_threads(struct daemon *daemon)
 	int err = daemon->relay.log ? client_log_run(daemon->relay.log) : 0;
 
 	while (!err && daemon->n_started < daemon->relay.n_workers) {
-		err = worker_start(daemon->workers[daemon->n_started]);
+		err = worker_start(daemon->relay.workers[daemon->n_started]);
 		if (!err)
 			daemon->n_started++;
 	}
 	if (err)
 		log_error("start.failed threads=%u error=\"%s\"", daemon->n_started,
 			  strerror(-err));
-	return err;
+	if (err)
+		return err;
+	publish_commit(&daemon->publish);
+	daemon->first = NULL;
+	return 0;
 }
 
 static int start(struct daemon *daemon)
@@ -294,13 +309,13 @@ static int start(struct daemon *daemon)
 	if (!err)
 		err = open_done(daemon);
 	if (!err)
-		err = open_pools(daemon);
-	if (!err)
 		err = open_log(daemon);
 	if (err)
 		return err;
-	kernel_side_open(&daemon->relay);
+	kernel_side_open(&daemon->relay, conf_of(daemon));
 	err = open_workers(daemon);
+	if (!err)
+		err = open_listeners(daemon);
 	/* Last of what may fail on this host: what it attaches stays. */
 	if (!err)
 		err = open_inline(daemon);
@@ -314,18 +329,19 @@ static void stop(struct daemon *daemon)
 	inline_stop(daemon->engine);
 	command_all(daemon, WORKER_STOP);
 	for (unsigned i = 0; i < daemon->n_started; i++)
-		worker_join(daemon->workers[i]);
-	for (unsigned i = 0; daemon->workers && i < relay->n_workers; i++)
-		worker_free(daemon->workers[i]);
-	free(daemon->workers);
+		worker_join(relay->workers[i]);
+	publish_cancel(&daemon->publish);
+	for (unsigned i = 0; relay->workers && i < relay->n_workers; i++)
+		worker_free(relay->workers[i]);
+	free(relay->workers);
 	kern_hook_close(relay->hook);
 	kern_close(relay->kern);
 	client_log_stop(relay->log);
-	for (size_t i = 0; relay->pools && i < daemon->conf->n_backends; i++)
-		pool_free(relay->pools[i]);
-	free(relay->pools);
-	free(relay->listener_connections);
+	if (daemon->first)
+		generation_discard(daemon->first);
+	generations_free(&relay->generations);
 	limits_free(relay->limits);
+	(void)sem_destroy(&relay->updated);
 	if (daemon->done.fd >= 0)
 		(void)close(daemon->done.fd);
 	if (daemon->signals.fd >= 0)
@@ -333,30 +349,45 @@ static void stop(struct daemon *daemon)
 	loop_free(daemon->loop);
 }
 
-int daemon_run(const struct conf *conf)
+static int start_all(struct daemon *daemon, struct conf *conf)
+{
+	struct relay *relay = &daemon->relay;
+	int err;
+
+	if (conf_count(conf, CONF_ENGINE_RELAY))
+		relay->n_workers = conf->workers ? conf->workers : count_cpus();
+	relay->max_connections = connection_limit(conf);
+	relay->io_uring = conf->io_uring;
+	(void)sem_init(&relay->updated, 0, 0);
+	generations_init(&relay->generations, relay->n_workers);
+	announce_start(conf);
+	err = generation_new(&relay->generations, conf, &daemon->first);
+	if (err)
+		conf_free(conf);
+	return err ? err : start(daemon);
+}
+
+int daemon_run(struct conf *conf)
 {
 	struct daemon daemon = {
-		.conf = conf,
 		.signals.fd = -1,
 		.done.fd = -1,
 		.drain_timer.fn = on_drain_timeout,
 		.show_timer.fn = on_show,
-		.relay = { .conf = conf, .done_fd = -1 },
+		.sweep_timer.fn = on_sweep,
+		.relay.done_fd = -1,
 	};
-	int err;
+	int err = start_all(&daemon, conf);
 
-	if (conf_count(conf, CONF_ENGINE_RELAY))
-		daemon.relay.n_workers = conf->workers ? conf->workers : count_cpus();
-	daemon.relay.max_connections = connection_limit(conf);
-	announce_start(conf);
-	err = start(&daemon);
 	if (!err) {
 		if (daemon.relay.kern)
 			on_show(&daemon.show_timer);
+		on_sweep(&daemon.sweep_timer);
 		announce_hooks(daemon.relay.hook, inline_hook(daemon.engine));
-		announce_listeners(conf);
+		announce_listeners(conf_of(&daemon));
 		announce_ready(&daemon.relay);
-		watchdog_start(&daemon.watchdog, daemon.loop, daemon.workers, daemon.n_started);
+		watchdog_start(&daemon.watchdog, daemon.loop, daemon.relay.workers,
+			       daemon.n_started);
 		notify_ready("serving");
 		err = loop_run(daemon.loop);
 		announce_stopped(&daemon.relay);

@@ -5,8 +5,8 @@
 
 #include "conf/conf.h"
 
-/* Run until SIGTERM or SIGINT. conf is the caller's. Says itself what fails.
+/* Run until SIGTERM or SIGINT. conf is the daemon's from now on. Says itself what fails.
  * Returns 0 after an orderly end, or -errno. */
-int daemon_run(const struct conf *conf);
+int daemon_run(struct conf *conf);
 
 #endif

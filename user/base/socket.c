@@ -43,7 +43,7 @@ static int open_for(const struct up_addr *addr, struct sockaddr_storage *ret_sa,
 	return fd < 0 ? -errno : fd;
 }
 
-int socket_listen(const struct up_addr *addr, int backlog)
+int socket_bind(const struct up_addr *addr)
 {
 	_cleanup_close_ int fd = -1;
 	struct sockaddr_storage sa;
@@ -64,9 +64,18 @@ int socket_listen(const struct up_addr *addr, int backlog)
 	}
 	if (err)
 		return err;
-	if (bind(fd, (struct sockaddr *)&sa, len) < 0 || listen(fd, backlog) < 0)
+	if (bind(fd, (struct sockaddr *)&sa, len) < 0)
 		return -errno;
 	return take_fd(&fd);
+}
+
+int socket_listen(const struct up_addr *addr, int backlog)
+{
+	_cleanup_close_ int fd = socket_bind(addr);
+
+	if (fd < 0)
+		return fd;
+	return listen(fd, backlog) < 0 ? -errno : take_fd(&fd);
 }
 
 int socket_for(const struct up_addr *addr)

@@ -16,8 +16,11 @@ int socket_set_int(int fd, int level, int option, int value);
  * dead after four. 0 seconds: nothing is set. Accepted sockets inherit it. 0 or -errno. */
 int socket_set_keepalive(int fd, uint32_t seconds);
 
-/* A listening TCP socket with SO_REUSEPORT, non-blocking; [::] takes IPv4 too.
+/* A TCP socket with SO_REUSEPORT for listen(2), bound, non-blocking; [::] takes IPv4 too.
  * Returns the descriptor or -errno. */
+int socket_bind(const struct up_addr *addr);
+
+/* Both in one: a listening socket. Returns the descriptor or -errno. */
 int socket_listen(const struct up_addr *addr, int backlog);
 
 /* A non-blocking TCP socket of the address' family. Returns the descriptor or -errno. */
@@ -27,7 +30,7 @@ int socket_for(const struct up_addr *addr);
  * 0 or -errno; EINPROGRESS is not an error. */
 int socket_start(int fd, const struct up_addr *addr, bool data_follows);
 
-/* Both in one. Returns the descriptor or -errno. */
+/* socket_for() and socket_start() in one. Returns the descriptor or -errno. */
 int socket_connect(const struct up_addr *addr, bool data_follows);
 
 /* Close so that the peer gets a RST: loud where the stream is not whole. */

@@ -98,6 +98,21 @@ uint64_t client_log_dropped(const struct client_log *log)
 	return sum;
 }
 
+void client_log_mark(const struct client_log *log, uint64_t *marks)
+{
+	for (unsigned i = 0; i < log->n_queues; i++)
+		marks[i] = queue_head(log->queues[i]);
+}
+
+bool client_log_passed(const struct client_log *log, const uint64_t *marks)
+{
+	for (unsigned i = 0; i < log->n_queues; i++) {
+		if (queue_tail(log->queues[i]) < marks[i])
+			return false;
+	}
+	return true;
+}
+
 /* ---- the writer ---- */
 
 /* Everything in one queue, or as much as the output takes. Returns the number of lines. */

@@ -7,6 +7,7 @@
 #ifndef CLIENT_LOG_H
 #define CLIENT_LOG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "client/record.h"
@@ -35,6 +36,12 @@ void client_log_put(struct client_log *log, unsigned worker, const struct record
 
 /* Ask the writer to reopen the file (SIGHUP). Async-signal-unsafe; returns at once. */
 void client_log_reopen(struct client_log *log);
+
+/* How far each queue is filled: one number per queue. Any thread. */
+void client_log_mark(const struct client_log *log, uint64_t *marks);
+
+/* Has the writer taken all that was queued then? The strings it names may go. */
+bool client_log_passed(const struct client_log *log, const uint64_t *marks);
 
 /* Records dropped so far (queue full, write error); any thread. */
 uint64_t client_log_dropped(const struct client_log *log);

@@ -135,6 +135,16 @@ bool queue_is_empty(const struct queue *queue)
 	       atomic_load_explicit(&queue->tail, memory_order_acquire);
 }
 
+uint64_t queue_head(const struct queue *queue)
+{
+	return atomic_load_explicit(&queue->head, memory_order_acquire);
+}
+
+uint64_t queue_tail(const struct queue *queue)
+{
+	return atomic_load_explicit(&queue->tail, memory_order_acquire);
+}
+
 uint64_t queue_dropped(const struct queue *queue)
 {
 	return atomic_load_explicit(&queue->dropped, memory_order_relaxed);

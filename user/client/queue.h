@@ -33,6 +33,9 @@ void queue_pop(struct queue *queue, const struct record *record);
 
 /* Any thread. */
 bool queue_is_empty(const struct queue *queue);
+/* Positions that only grow: what was put lies before head, what was taken before tail. */
+uint64_t queue_head(const struct queue *queue);
+uint64_t queue_tail(const struct queue *queue);
 uint64_t queue_dropped(const struct queue *queue);
 
 #endif

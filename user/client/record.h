@@ -33,7 +33,7 @@ struct record {
 	struct up_addr balancer;    /* the socket's peer */
 	struct up_addr destination; /* from the header, else the socket's own address */
 	struct up_addr backend;     /* UP_FAMILY_NONE if never chosen */
-	const char *listener;       /* static for the life of the log: not copied */
+	const char *listener;       /* lives until it is written: client_log_passed() */
 	const char *backend_name;
 	const char *
 		reason; /* static string: close reason or refusal, "client_fin", "bad_signature", ... */

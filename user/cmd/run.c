@@ -19,7 +19,5 @@ int cmd_run(int argc, char **argv)
 
 	if (code || !conf)
 		return code;
-	code = daemon_run(conf) ? EXIT_FAILURE : EXIT_SUCCESS;
-	conf_free(conf);
-	return code;
+	return daemon_run(conf) ? EXIT_FAILURE : EXIT_SUCCESS;
 }

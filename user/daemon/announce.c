@@ -104,7 +104,7 @@ void announce_ready(const struct relay *relay)
 {
 	char uring[128] = "";
 
-	if (relay->n_workers && !relay->conf->io_uring)
+	if (relay->n_workers && !relay->io_uring)
 		(void)snprintf(uring, sizeof(uring), " io_uring=off");
 	else if (relay->n_workers && relay->uring_error)
 		(void)snprintf(uring, sizeof(uring), " io_uring=\"off: %s\"",

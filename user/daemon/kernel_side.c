@@ -18,12 +18,12 @@ static bool wants_kernel(const struct conf *conf)
 }
 
 /* Have the relay's kernel path, or say in one line why not and go on without. */
-static void open_kern(struct relay *relay)
+static void open_kern(struct relay *relay, const struct conf *conf)
 {
 	struct kern_params params = { .workers = relay->n_workers };
 	char why[384] = "";
 
-	if (!wants_kernel(relay->conf)) {
+	if (!wants_kernel(conf)) {
 		log_info("kernel_path.off reason=\"not configured\" bulk=splice");
 		return;
 	}
@@ -47,13 +47,13 @@ static bool wants_hook(const struct conf *conf)
 }
 
 /* Have servers told of their clients, or say in one line why not and go on without. */
-static void open_hook(struct relay *relay)
+static void open_hook(struct relay *relay, const struct conf *conf)
 {
 	struct kern_hook_params params = { .engine = KERN_HOOK_RELAY,
 					   .connections = relay->max_connections };
 	char why[384] = "";
 
-	if (!wants_hook(relay->conf)) {
+	if (!wants_hook(conf)) {
 		log_info("hook.off engine=relay reason=\"not configured\"");
 		return;
 	}
@@ -63,10 +63,10 @@ static void open_hook(struct relay *relay)
 		log_warn("hook.off engine=relay reason=\"%s\" client_address=none", why);
 }
 
-void kernel_side_open(struct relay *relay)
+void kernel_side_open(struct relay *relay, const struct conf *conf)
 {
 	if (!relay->n_workers)
 		return;
-	open_kern(relay);
-	open_hook(relay);
+	open_kern(relay, conf);
+	open_hook(relay, conf);
 }

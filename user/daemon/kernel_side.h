@@ -7,6 +7,6 @@
 
 /* Fill relay->kern and relay->hook, or leave them NULL and say in one line each why. Where
  * nothing is relayed it does nothing. */
-void kernel_side_open(struct relay *relay);
+void kernel_side_open(struct relay *relay, const struct conf *conf);
 
 #endif

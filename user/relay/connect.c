@@ -25,7 +25,7 @@
 /* client_address = proxy-v1, proxy-v2: a header of ours goes first. 0 or -errno. */
 static int write_header(struct session *session)
 {
-	const struct conf_backend *conf = session->listener->conf->backend;
+	const struct conf_backend *conf = session->rules->conf->backend;
 	struct flow *up = flow_of(session, UP);
 	struct header_write header = {
 		.command = session->version ? session->command : UP_COMMAND_PROXY,
@@ -70,14 +70,14 @@ static uint64_t now_ms(const struct session *session)
 /* The server refused, or did not answer: let it rest, forget its socket. */
 static void server_failed(struct session *session, int err)
 {
-	struct pool *pool = session->listener->pool;
+	struct pool *pool = session->rules->pool;
 	struct leg *back = &session->legs[BACK];
 	char text[ADDR_TEXT_MAX];
 
 	if (pool_down(pool, session->server, now_ms(session))) {
 		addr_format(pool_addr(pool, session->server), text, sizeof(text));
 		log_warn("backend.down backend=%s server=%s error=\"%s\" action=\"trying others\"",
-			 session->listener->conf->backend->name, text, strerror(err));
+			 session->rules->conf->backend->name, text, strerror(err));
 	}
 	pool_release(pool, session->server);
 	session->server = -1;
@@ -92,19 +92,19 @@ static enum session_state give_up(struct session *session, enum up_reason reason
 {
 	if (reason == UP_REASON_NO_BACKEND)
 		log_warn("backend.none backend=%s listener=%s action=reset",
-			 session->listener->conf->backend->name, session->listener->conf->name);
+			 session->rules->conf->backend->name, session->rules->conf->name);
 	record_refused(session, reason, NULL);
 	return SESSION_CLOSED;
 }
 
 static enum session_state connected(struct session *session)
 {
-	struct pool *pool = session->listener->pool;
+	struct pool *pool = session->rules->pool;
 	char text[ADDR_TEXT_MAX];
 
 	if (pool_up(pool, session->server)) {
 		addr_format(pool_addr(pool, session->server), text, sizeof(text));
-		log_info("backend.up backend=%s server=%s", session->listener->conf->backend->name,
+		log_info("backend.up backend=%s server=%s", session->rules->conf->backend->name,
 			 text);
 	}
 	free(session->tried);
@@ -146,7 +146,7 @@ static enum attempt send_early(struct session *session)
 /* A socket on its way to the server; client_address = hook: with the client's name on it. */
 static int open_back(struct session *session)
 {
-	const struct up_addr *addr = pool_addr(session->listener->pool, session->server);
+	const struct up_addr *addr = pool_addr(session->rules->pool, session->server);
 	struct kern_hook *hook = session->worker->relay->hook;
 	_cleanup_close_ int fd = socket_for(addr);
 	struct up_intent *intent = NULL;
@@ -155,7 +155,7 @@ static int open_back(struct session *session)
 
 	if (fd < 0)
 		return fd;
-	if (hook && session->listener->conf->backend->client_address == CONF_CLIENT_HOOK) {
+	if (hook && session->rules->conf->backend->client_address == CONF_CLIENT_HOOK) {
 		cookie = socket_cookie(fd);
 		intent = kern_hook_announce(hook, cookie, &session->client);
 	}
@@ -183,8 +183,8 @@ static enum attempt attempt(struct session *session)
 /* Connect to the next server that may be tried. */
 static enum session_state connect_next(struct session *session)
 {
-	uint32_t timeout_ms = session->listener->conf->backend->connect_timeout_ms;
-	struct pool *pool = session->listener->pool;
+	uint32_t timeout_ms = session->rules->conf->backend->connect_timeout_ms;
+	struct pool *pool = session->rules->pool;
 
 	for (;;) {
 		int server = pool_pick(pool, session->tried, now_ms(session));

@@ -32,7 +32,7 @@ static enum session_state refuse(struct session *session, enum up_reason reason,
 /* Between the listener's two kinds of clients the signature decides. */
 static bool is_plain_client(const struct session *session, const struct up_header *header)
 {
-	return session->listener->conf->header == CONF_HEADER_OPTIONAL &&
+	return session->rules->conf->header == CONF_HEADER_OPTIONAL &&
 	       header->reason == UP_REASON_NO_HEADER;
 }
 
@@ -103,7 +103,7 @@ static enum session_state await_rest(struct session *session, const uint8_t *byt
 
 static enum session_state judge(struct session *session, const uint8_t *bytes, uint32_t n)
 {
-	const struct conf_listener *conf = session->listener->conf;
+	const struct conf_listener *conf = session->rules->conf;
 	struct up_header_limits limits = {
 		.max_len = conf->header_max,
 		.flags = conf->v1_ipv4_in_tcp6 ? UP_HEADER_V1_IPV4_IN_TCP6 : 0,
@@ -204,7 +204,7 @@ enum session_state header_step(struct session *session)
 
 void header_timeout(struct session *session)
 {
-	const struct conf_listener *conf = session->listener->conf;
+	const struct conf_listener *conf = session->rules->conf;
 
 	/* A plain client may be waiting for the server to speak first. */
 	if (conf->header == CONF_HEADER_OPTIONAL && !session->flows[UP].chunk) {

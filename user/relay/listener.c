@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -34,9 +35,11 @@ static int set_options(int fd, const struct conf_listener *conf)
 	err = socket_set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	if (!err) /* an urgent byte stays where it is in the stream */
 		err = socket_set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+	if (!err) /* also off again, by a reload */
+		err = socket_set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 0);
 	if (!err)
 		err = socket_set_keepalive(fd, conf->keepalive_s);
-	if (!err && conf->user_timeout_ms)
+	if (!err)
 		err = socket_set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)conf->user_timeout_ms);
 	return err;
 }
@@ -53,8 +56,9 @@ static void pause_all(struct worker *worker, const char *why)
 			 worker->index, why);
 	}
 	worker->accepting = false;
-	for (size_t i = 0; i < worker->n_listeners; i++)
-		listener_pause(&worker->listeners[i]);
+	for (struct list *item = worker->listeners.next; item != &worker->listeners;
+	     item = item->next)
+		listener_pause(container_of(item, struct listener, all));
 	(void)loop_timer_arm(worker->loop, &worker->accept_again, ACCEPT_AGAIN_US);
 }
 
@@ -76,29 +80,28 @@ static void count_out(uint32_t *count)
 	__atomic_fetch_sub(count, 1, __ATOMIC_RELAXED);
 }
 
-static bool take_place(struct listener *listener)
+static bool take_place(struct relay *relay, const struct rules *rules)
 {
-	struct relay *relay = listener->worker->relay;
-
 	if (!count_in(&relay->connections, relay->max_connections))
 		return false;
-	if (count_in(listener->connections, listener->conf->max_connections))
+	if (count_in(&rules->state->connections, rules->conf->max_connections))
 		return true;
 	count_out(&relay->connections);
 	return false;
 }
 
-void listener_give_place(struct listener *listener)
+void rules_give_place(struct relay *relay, const struct rules *rules)
 {
-	count_out(&listener->worker->relay->connections);
-	count_out(listener->connections);
+	count_out(&relay->connections);
+	count_out(&rules->state->connections);
 }
 
 /* May this one come in? Then a place is taken for it; on refusal: why. */
 static enum up_reason admit(struct listener *listener, const struct up_addr *peer,
 			    bool *ret_limited)
 {
-	const struct conf_listener *conf = listener->conf;
+	const struct rules *rules = listener->rules;
+	const struct conf_listener *conf = rules->conf;
 	struct relay *relay = listener->worker->relay;
 	int err;
 
@@ -107,13 +110,13 @@ static enum up_reason admit(struct listener *listener, const struct up_addr *pee
 	 * bytes are never taken for a header. */
 	if (conf->header == CONF_HEADER_REQUIRE && !trust_match(&conf->trust, peer))
 		return UP_REASON_UNTRUSTED;
-	if (!take_place(listener))
+	if (!take_place(relay, rules))
 		return UP_REASON_CONNECTION_LIMIT;
 	if (!conf->max_per_source)
 		return UP_REASON_NONE;
-	err = limits_take(relay->limits, listener->conf, peer, conf->max_per_source);
+	err = limits_take(relay->limits, rules->state, peer, conf->max_per_source);
 	if (err) {
-		listener_give_place(listener);
+		rules_give_place(relay, rules);
 		return err == -EUSERS ? UP_REASON_SOURCE_LIMIT : UP_REASON_NO_RESOURCES;
 	}
 	*ret_limited = true;
@@ -129,11 +132,13 @@ static void refuse(struct listener *listener, int fd, const struct up_addr *peer
 
 static void take(struct listener *listener, int fd, const struct up_addr *addr)
 {
+	struct relay *relay = listener->worker->relay;
+	const struct rules *rules = listener->rules;
 	struct up_addr peer = *addr;
 	enum up_reason reason;
 	bool limited;
 
-	counter_add(&listener->worker->relay->counters.accepted, 1);
+	counter_add(&relay->counters.accepted, 1);
 	reason = admit(listener, &peer, &limited);
 	if (reason != UP_REASON_NONE) {
 		refuse(listener, fd, &peer, reason);
@@ -141,8 +146,8 @@ static void take(struct listener *listener, int fd, const struct up_addr *addr)
 	}
 	if (session_new(listener, fd, &peer, limited)) {
 		if (limited)
-			limits_give(listener->worker->relay->limits, listener->conf, &peer);
-		listener_give_place(listener);
+			limits_give(relay->limits, rules->state, &peer);
+		rules_give_place(relay, rules);
 		refuse(listener, fd, &peer, UP_REASON_NO_RESOURCES);
 	}
 }
@@ -185,7 +190,8 @@ static bool by_uring(const struct listener *listener)
 	const struct relay *relay = listener->worker->relay;
 
 	return loop_uring(listener->worker->loop) &&
-	       __atomic_load_n(&relay->connections, __ATOMIC_RELAXED) + listener->conf->backlog <
+	       __atomic_load_n(&relay->connections, __ATOMIC_RELAXED) +
+			       listener->rules->conf->backlog <
 		       relay->max_connections;
 }
 
@@ -220,26 +226,39 @@ static void take_arrived(struct listener *listener, int fd)
 {
 	struct up_addr peer;
 
-	if (listener->worker->stopping || socket_peer(fd, listener->family, &peer))
+	if (listener->worker->stopping || socket_peer(fd, listener->addr.family, &peer))
 		socket_reset(fd);
 	else
 		take(listener, fd, &peer);
 }
 
+static void destroy(struct loop_deferred *deferred)
+{
+	listener_free(container_of(deferred, struct listener, deferred));
+}
+
 static void close_now(struct listener *listener)
 {
+	struct worker *worker = listener->worker;
+
 	(void)close(listener->source.fd);
 	listener->source.fd = -1;
+	list_remove(&listener->all);
+	generation_leave(listener->rules->generation, worker->index);
+	listener->deferred.destroy = destroy;
+	loop_defer(worker->loop, &listener->deferred);
 }
 
 /* io_uring's last word, after listener_close(). */
 static void closed(struct listener *listener)
 {
+	struct worker *worker = listener->worker;
+
 	listener->closing = false;
-	while (!listener->worker->stopping && accept_one(listener))
+	while (!worker->stopping && accept_one(listener))
 		;
 	close_now(listener);
-	worker_count(listener->worker, -1);
+	worker_count(worker, -1);
 }
 
 void listener_accepted(struct uring_op *op, int result, bool more)
@@ -265,19 +284,75 @@ void listener_accepted(struct uring_op *op, int result, bool more)
 		(void)listener_resume(listener);
 }
 
-int listener_open(struct listener *listener, const struct up_addr *addr)
+int listener_new(struct worker *worker, const struct rules *rules, const struct up_addr *addr,
+		 struct listener **ret)
 {
-	_cleanup_close_ int fd = socket_listen(addr, (int)listener->conf->backlog);
+	_cleanup_close_ int fd = socket_bind(addr);
+	struct listener *listener;
 	int err;
 
 	if (fd < 0)
 		return fd;
-	err = set_options(fd, listener->conf);
+	err = set_options(fd, rules->conf);
 	if (err)
 		return err;
-	listener->family = addr->family;
-	listener->source.fd = take_fd(&fd);
+	listener = calloc(1, sizeof(*listener));
+	if (!listener)
+		return -ENOMEM;
+	*listener = (struct listener){
+		.source.fd = take_fd(&fd),
+		.worker = worker,
+		.rules = rules,
+		.addr = *addr,
+	};
+	list_init(&listener->all);
+	*ret = listener;
 	return 0;
+}
+
+int listener_listen(struct listener *listener)
+{
+	return listen(listener->source.fd, (int)listener->rules->conf->backlog) < 0 ? -errno : 0;
+}
+
+void listener_free(struct listener *listener)
+{
+	if (listener->source.fd >= 0)
+		(void)close(listener->source.fd);
+	free(listener);
+}
+
+void listener_free_all(struct list *listeners)
+{
+	while (!list_empty(listeners)) {
+		struct listener *listener = container_of(listeners->next, struct listener, all);
+
+		list_remove(&listener->all);
+		listener_free(listener);
+	}
+}
+
+void listener_begin(struct listener *listener)
+{
+	struct worker *worker = listener->worker;
+
+	generation_enter(listener->rules->generation, worker->index);
+	list_remove(&listener->all);
+	list_append(&worker->listeners, &listener->all);
+	if (worker->accepting)
+		(void)listener_resume(listener);
+}
+
+void listener_switch(struct listener *listener, const struct rules *rules)
+{
+	const struct rules *before = listener->rules;
+
+	/* What fails here held for the rules before, and does no harm. */
+	(void)set_options(listener->source.fd, rules->conf);
+	listener->rules = rules;
+	(void)listener_listen(listener);
+	generation_enter(rules->generation, listener->worker->index);
+	generation_leave(before->generation, listener->worker->index);
 }
 
 int listener_resume(struct listener *listener)

@@ -1,28 +1,41 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Where connections come from: one listening socket of one worker. */
+/* Where connections come from: one listening socket of one worker. Its rules are those of the
+ * newest generation; it outlives generations as long as they listen on its address. */
 #ifndef RELAY_LISTENER_H
 #define RELAY_LISTENER_H
 
 #include "conf/conf.h"
 #include "loop/loop.h"
 #include "loop/uring.h"
+#include "relay/generation.h"
 #include "relay/relay.h"
 
 struct listener {
 	struct loop_source source; /* fn: epoll tells of connections, and accept4() takes them */
 	struct uring_op accept;
-	bool accepting; /* io_uring takes them, until the operation's last word */
-	bool leaving;   /* ... which it has been asked for */
-	bool closing;   /* ... and with which the socket is closed */
-	uint8_t family; /* enum up_family */
+	bool accepting;  /* io_uring takes them, until the operation's last word */
+	bool leaving;    /* ... which it has been asked for */
+	bool closing;    /* ... and with which the socket is closed */
+	struct list all; /* worker->listeners */
+	struct loop_deferred deferred;
+	struct up_addr addr;
 	struct worker *worker;
-	const struct conf_listener *conf;
-	struct pool *pool;
-	uint32_t *connections; /* atomic: of this conf listener, all workers together */
+	const struct rules *rules; /* which its connections begin with */
 };
 
-/* Bind one port. 0 or -errno. */
-int listener_open(struct listener *listener, const struct up_addr *addr);
+/* Bind one port; it does not listen yet. By the main thread. 0 or -errno. */
+int listener_new(struct worker *worker, const struct rules *rules, const struct up_addr *addr,
+		 struct listener **ret);
+/* Connections wait in its backlog from now on. By the main thread. 0 or -errno. */
+int listener_listen(struct listener *listener);
+/* Of those that never were a worker's, or whose worker is gone. */
+void listener_free(struct listener *listener);
+void listener_free_all(struct list *listeners);
+
+/* The worker has it from now on. */
+void listener_begin(struct listener *listener);
+/* Other rules, of a newer generation, for the connections to come. */
+void listener_switch(struct listener *listener, const struct rules *rules);
 
 /* Start or stop taking connections; those in the backlog wait. */
 int listener_resume(struct listener *listener);
@@ -31,10 +44,10 @@ void listener_pause(struct listener *listener);
 /* uring_handlers.accepted of struct listener's accept. */
 void listener_accepted(struct uring_op *op, int result, bool more);
 
-/* A connection that it took is over: there is room for another. */
-void listener_give_place(struct listener *listener);
+/* A connection that was taken by these rules is over: there is room for another. */
+void rules_give_place(struct relay *relay, const struct rules *rules);
 
-/* Take what is in the backlog, then close; with io_uring, after its last word. */
+/* Take what is in the backlog, then close; with io_uring, after its last word. Frees it. */
 void listener_close(struct listener *listener);
 
 #endif

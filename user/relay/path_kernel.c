@@ -71,7 +71,7 @@ static void give_one(const struct session *session, enum way way, struct accel *
 static int accel_new(struct session *session, enum way way, enum up_stage stage)
 {
 	struct kern *kern = session->worker->relay->kern;
-	const struct conf_listener *conf = session->listener->conf;
+	const struct conf_listener *conf = session->rules->conf;
 	struct accel *accel = take_one(session, way);
 	struct kern_source source = {
 		.fd = source_of(session, way)->source.fd,
@@ -247,7 +247,7 @@ enum relay_result accel_finish(struct session *session, enum way way)
 
 	counter_add(&session->worker->relay->counters.bytes_missing, 1);
 	log_error("relay.bytes_missing listener=%s received=%llu written=%llu action=reset",
-		  session->listener->conf->name, (unsigned long long)received,
+		  session->rules->conf->name, (unsigned long long)received,
 		  (unsigned long long)written);
 	session->reason = "bytes_missing";
 	return RELAY_ERROR;

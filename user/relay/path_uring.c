@@ -193,7 +193,7 @@ static void take_in(struct session *session, struct leg *leg, struct uring_bytes
 	forward(session, way, &bytes);
 	if (session->state == SESSION_CLOSED)
 		return;
-	if (is_crowded(flow) || flow->bulk >= session->listener->conf->promote_bytes)
+	if (is_crowded(flow) || flow->bulk >= session->rules->conf->promote_bytes)
 		uring_path_leave(session, leg);
 	if (flow->chunk && !flow->sending)
 		session_run(session);

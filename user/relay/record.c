@@ -32,7 +32,7 @@ void record_refused_at_accept(struct listener *listener, const struct up_addr *p
 		.start_us = loop_now(worker->loop) + worker->realtime_offset_us,
 		.client = *peer,
 		.balancer = *peer,
-		.listener = listener->conf->name,
+		.listener = listener->rules->conf->name,
 		.reason = up_reason_name(reason),
 		.hint = up_reason_hint(reason),
 	};
@@ -67,8 +67,8 @@ static struct record describe(struct session *session, enum record_event event)
 		.client = session->client,
 		.balancer = session->balancer,
 		.destination = session->destination,
-		.listener = session->listener->conf->name,
-		.backend_name = session->listener->conf->backend->name,
+		.listener = session->rules->conf->name,
+		.backend_name = session->rules->conf->backend->name,
 		.reason = session->reason,
 		.header_len = session->header_len,
 		.stacked = session->stacked,
@@ -83,7 +83,7 @@ static struct record describe(struct session *session, enum record_event event)
 	if (record.destination.family == UP_FAMILY_NONE)
 		record_own_address(session, &record.destination);
 	if (session->server >= 0)
-		record.backend = *pool_addr(session->listener->pool, session->server);
+		record.backend = *pool_addr(session->rules->pool, session->server);
 	return record;
 }
 
@@ -129,14 +129,14 @@ static void put_event(struct session *session, enum record_event event)
 
 void record_started(struct session *session)
 {
-	if (session->worker->relay->conf->log_start)
+	if (session->rules->generation->conf->log_start)
 		put_event(session, RECORD_START);
 }
 
 void record_probe(struct session *session)
 {
 	counter_add(&session->worker->relay->counters.probes, 1);
-	if (session->worker->relay->conf->log_probes)
+	if (session->rules->generation->conf->log_probes)
 		put_event(session, RECORD_PROBE);
 }
 

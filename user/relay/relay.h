@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the workers share, and a worker. Everything here is written before the workers
- * start, or is an atomic counter: no lock on the data path.
+ * What the workers share, and a worker. What workers look at here is written before they
+ * start, or is an atomic; the rest is the main thread's: no lock on the data path.
  */
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backend/pool.h"
 #include "client/log.h"
 #include "conf/conf.h"
 #include "kern/hook.h"
 #include "kern/kern.h"
 #include "loop/loop.h"
+#include "relay/generation.h"
 
 struct limits;
-struct listener;
 
 /* Read at once in user space, by whichever path. */
 #define RELAY_BUFFER 65536
@@ -46,35 +46,45 @@ struct relay_counters {
 };
 
 struct relay {
-	const struct conf *conf;
-	struct kern *kern;      /* NULL: no kernel path on this host */
-	struct kern_hook *hook; /* NULL: servers are not told of their clients */
-	struct client_log *log; /* NULL: no client log */
-	struct pool **pools;    /* one per conf->backends, same order */
-	struct limits *limits;  /* connections per source and listener */
+	struct generations generations; /* the main thread's */
+	struct kern *kern;              /* NULL: no kernel path on this host */
+	struct kern_hook *hook;         /* NULL: servers are not told of their clients */
+	struct client_log *log;         /* NULL: no client log */
+	struct limits *limits;          /* connections per source and listener */
+	bool io_uring;                  /* may be used where the host has it */
 	uint32_t max_connections;
-	uint32_t connections;           /* atomic: now */
-	uint32_t *listener_connections; /* atomic: now, one per conf->listeners */
+	uint32_t connections; /* atomic: now */
 	struct relay_counters counters;
+	struct worker **workers;
 	unsigned n_workers;
 	int uring_error; /* why there is no io_uring, -errno */
+	sem_t updated;   /* each worker posts it when it has taken an update */
 	int done_fd;     /* eventfd: each worker adds one when it has stopped */
 };
 
 struct pipe_pool;
 struct uring_bytes;
 
+/* What a worker is told of a new generation. */
+struct worker_update {
+	struct worker_update *next;
+	struct generation *generation;
+	struct list listeners; /* new ones, for the worker to have */
+	bool open[];           /* one per listener of the generation: false closes it */
+};
+
 struct worker {
 	struct relay *relay;
 	unsigned index;
 	struct loop *loop;
 	pthread_t thread;
-	struct listener *listeners;
-	size_t n_listeners;
-	struct loop_source commands; /* eventfd */
-	uint32_t wanted;             /* atomic: enum worker_command bits not yet seen */
-	uint8_t answer;              /* atomic: enum worker_answer */
-	struct loop_timer tick;      /* once a second: settle, show */
+	struct list listeners;
+	struct generation *newest;     /* that it was told of */
+	struct loop_source commands;   /* eventfd */
+	uint32_t wanted;               /* atomic: enum worker_command bits not yet seen */
+	struct worker_update *updates; /* atomic: not yet seen, last first */
+	uint8_t answer;                /* atomic: enum worker_answer */
+	struct loop_timer tick;        /* once a second: settle, show */
 	struct loop_timer accept_again;
 	uint64_t pause_logged_us;
 	bool accepting;
@@ -100,10 +110,8 @@ enum worker_command {
 	WORKER_ANSWER = 4,
 };
 
-/* Bind the listeners of one worker and prepare its loop; nothing is accepted yet.
- * Returns 0 or -errno; *ret_which names the listener that failed, if one did. */
-int worker_new(struct relay *relay, unsigned index, struct worker **ret,
-	       const struct conf_bind **ret_which);
+/* Prepare its loop; it has no listeners before its first update. 0 or -errno. */
+int worker_new(struct relay *relay, unsigned index, struct worker **ret);
 int worker_start(struct worker *worker);
 /* From any thread. */
 void worker_command(struct worker *worker, enum worker_command command);
@@ -111,6 +119,8 @@ void worker_command(struct worker *worker, enum worker_command command);
  * stopped has, too. From the main thread. */
 void worker_ask(struct worker *worker);
 bool worker_answered(const struct worker *worker);
+/* By the main thread; the update is the worker's then. It posts relay->updated. */
+void worker_update(struct worker *worker, struct worker_update *update);
 void worker_join(struct worker *worker);
 /* Sessions are gone by then. NULL is allowed. */
 void worker_free(struct worker *worker);

@@ -35,6 +35,7 @@ static void destroy(struct loop_deferred *deferred)
 {
 	struct session *session = container_of(deferred, struct session, deferred);
 
+	generation_leave(session->rules->generation, session->worker->index);
 	free(session->early);
 	free(session);
 }
@@ -42,6 +43,7 @@ static void destroy(struct loop_deferred *deferred)
 int session_new(struct listener *listener, int fd, const struct up_addr *peer, bool limited)
 {
 	struct worker *worker = listener->worker;
+	const struct conf_listener *conf = listener->rules->conf;
 	struct relay *relay = worker->relay;
 	struct session *session = calloc(1, sizeof(*session));
 	struct leg *front;
@@ -49,14 +51,13 @@ int session_new(struct listener *listener, int fd, const struct up_addr *peer, b
 	if (!session)
 		return -ENOMEM;
 	session->worker = worker;
-	session->listener = listener;
+	session->rules = listener->rules;
 	session->accepted_us = loop_now(worker->loop);
 	session->timer.fn = on_timer;
 	session->client = session->balancer = *peer;
 	session->server = -1;
 	session->limited = limited;
-	session->plain = listener->conf->header == CONF_HEADER_OPTIONAL &&
-			 !trust_match(&listener->conf->trust, peer);
+	session->plain = conf->header == CONF_HEADER_OPTIONAL && !trust_match(&conf->trust, peer);
 	session->flows[UP].path = session->flows[DOWN].path = RECORD_PATH_COPY;
 	front = &session->legs[FRONT];
 	front->source.fd = fd;
@@ -65,15 +66,16 @@ int session_new(struct listener *listener, int fd, const struct up_addr *peer, b
 	session->legs[BACK].source.fd = -1;
 	session->legs[BACK].side = BACK;
 	if (loop_timer_arm(worker->loop, &session->timer,
-			   (uint64_t)listener->conf->header_timeout_ms * 1000)) {
+			   (uint64_t)conf->header_timeout_ms * 1000)) {
 		free(session);
 		return -ENOMEM;
 	}
+	generation_enter(session->rules->generation, worker->index);
 	list_append(&worker->sessions, &session->all);
 	list_append(&worker->young, &session->turn);
 	worker_count(worker, 1);
 
-	if (relay->kern && listener->conf->kernel_path == CONF_KERNEL_ALWAYS)
+	if (relay->kern && conf->kernel_path == CONF_KERNEL_ALWAYS)
 		session->flows[UP].kernel_refused = kernel_begin(session) != 0;
 	session_run(session); /* the header is often here already */
 	return 0;
@@ -101,23 +103,23 @@ void session_release(struct session *session)
 void session_close(struct session *session)
 {
 	struct worker *worker = session->worker;
-	struct listener *listener = session->listener;
+	const struct rules *rules = session->rules;
 
 	session->state = SESSION_CLOSED;
 	loop_timer_cancel(worker->loop, &session->timer);
 	leg_leave(session, &session->legs[FRONT]);
 	leg_leave(session, &session->legs[BACK]);
 	if (session->server >= 0)
-		pool_release(listener->pool, session->server);
+		pool_release(rules->pool, session->server);
 	if (session->limited)
-		limits_give(worker->relay->limits, listener->conf, &session->balancer);
+		limits_give(worker->relay->limits, rules->state, &session->balancer);
 	show_gone(session);
 	list_remove(&session->all);
 	list_remove(&session->turn);
 	free(session->tried);
 	free(session->tlvs);
 	worker_count(worker, -1);
-	listener_give_place(listener);
+	rules_give_place(worker->relay, rules);
 	counter_add(&worker->relay->counters.closed, 1);
 	if (!session->operations) /* else with the last one's last word */
 		session_release(session);
@@ -139,7 +141,7 @@ static bool may_accelerate(const struct session *session, enum way way)
 	uint8_t flags = session->legs[FRONT].flags | session->legs[BACK].flags;
 
 	return session->worker->relay->kern &&
-	       session->listener->conf->kernel_path != CONF_KERNEL_OFF &&
+	       session->rules->conf->kernel_path != CONF_KERNEL_OFF &&
 	       session->state == SESSION_RELAY && !(flags & (LEG_HUP | LEG_DEAD)) &&
 	       !session->flows[way].kernel_refused && !session->flows[way == UP ? DOWN : UP].accel;
 }
@@ -152,7 +154,7 @@ static enum relay_result promote(struct session *session, enum way way)
 
 	/* Before the kernel path: it costs less wherever the sender is faster than the reader
 	 * (docs/benchmarks.md), because what a full target cannot take is copied there. */
-	if (session->listener->conf->splice && !flow->splice_refused) {
+	if (session->rules->conf->splice && !flow->splice_refused) {
 		bulk_bound_source(session, way);
 		flow->path = RECORD_PATH_SPLICE;
 		return splice_move(session, way);
@@ -180,7 +182,7 @@ static enum relay_result flow_move(struct session *session, enum way way)
 	result = copy_move(session, way);
 	if (result == RELAY_AGAIN && !flow->chunk && !flow->sending &&
 	    !(source_of(session, way)->flags & LEG_URING) &&
-	    flow->bulk >= session->listener->conf->promote_bytes)
+	    flow->bulk >= session->rules->conf->promote_bytes)
 		return promote(session, way);
 	return result;
 }
@@ -189,7 +191,7 @@ static enum relay_result flow_move(struct session *session, enum way way)
 static void promote_pair(struct session *session)
 {
 	if (!session->worker->relay->kern ||
-	    session->listener->conf->kernel_path != CONF_KERNEL_ALWAYS)
+	    session->rules->conf->kernel_path != CONF_KERNEL_ALWAYS)
 		return;
 	if (!session->flows[UP].kernel_refused)
 		(void)kernel_promote(session, UP);
@@ -254,7 +256,7 @@ static bool run_flow(struct session *session, enum way way)
 /* Microseconds until the idle limit, from what has moved by whichever path; 0: reached. */
 static uint64_t idle_left_us(struct session *session)
 {
-	uint64_t idle_us = (uint64_t)session->listener->conf->idle_timeout_ms * 1000;
+	uint64_t idle_us = (uint64_t)session->rules->conf->idle_timeout_ms * 1000;
 	uint64_t now = loop_now(session->worker->loop);
 	uint64_t bytes, passed;
 
@@ -365,7 +367,7 @@ static void on_timer(struct loop_timer *timer)
 
 void session_settle(struct session *session)
 {
-	const struct conf_listener *conf = session->listener->conf;
+	const struct conf_listener *conf = session->rules->conf;
 	int fd = session->legs[BACK].source.fd;
 
 	session->settled = true;

@@ -18,6 +18,7 @@
 #include "client/record.h"
 #include "kern/kern.h"
 #include "loop/loop.h"
+#include "relay/generation.h"
 #include "relay/leg.h"
 #include "relay/relay.h"
 
@@ -39,6 +40,7 @@ struct chunk {
 	uint8_t data[];
 };
 
+struct listener;
 struct splice_pipe;
 struct accel;
 
@@ -66,7 +68,7 @@ struct session {
 	struct list turn; /* worker->young, ->changed, or none */
 	struct loop_timer timer;
 	struct worker *worker;
-	struct listener *listener;
+	const struct rules *rules; /* which it began with */
 	struct leg legs[2];
 	struct flow flows[2];
 	uint64_t accepted_us; /* CLOCK_MONOTONIC */

@@ -52,9 +52,9 @@ static void describe(struct session *session, struct up_conn *ret)
 	addr_format(&session->client, ret->client, sizeof(ret->client));
 	addr_format(&session->balancer, ret->balancer, sizeof(ret->balancer));
 	if (session->server >= 0)
-		addr_format(pool_addr(session->listener->pool, session->server), ret->backend,
+		addr_format(pool_addr(session->rules->pool, session->server), ret->backend,
 			    sizeof(ret->backend));
-	snprintf(ret->listener, sizeof(ret->listener), "%s", session->listener->conf->name);
+	snprintf(ret->listener, sizeof(ret->listener), "%s", session->rules->conf->name);
 }
 
 static void flush(struct worker *worker, struct batch *batch)

@@ -39,12 +39,71 @@ void worker_count(struct worker *worker, int change)
 	stop_when_empty(worker);
 }
 
+/* What it takes connections by from now on; NULL: none any more. */
+static const struct rules *next_rules(const struct worker_update *update,
+				      const struct listener *listener)
+{
+	const struct rules *rules;
+
+	if (!update)
+		return NULL;
+	rules = generation_rules(update->generation, &listener->addr);
+	return rules && update->open[rules - update->generation->rules] ? rules : NULL;
+}
+
+/* Take an update's rules for listeners that go on, close the others; NULL: close all. */
+static void close_listeners(struct worker *worker, const struct worker_update *update)
+{
+	struct list *item = worker->listeners.next;
+
+	while (item != &worker->listeners) {
+		struct listener *listener = container_of(item, struct listener, all);
+		const struct rules *rules = next_rules(update, listener);
+
+		item = item->next;
+		if (rules && !listener->closing)
+			listener_switch(listener, rules);
+		else
+			listener_close(listener);
+	}
+}
+
+static void take_update(struct worker *worker, struct worker_update *update)
+{
+	struct generation *before = worker->newest;
+
+	close_listeners(worker, update);
+	while (!list_empty(&update->listeners))
+		listener_begin(container_of(update->listeners.next, struct listener, all));
+	worker->newest = update->generation;
+	if (before && before != update->generation)
+		generation_leave(before, worker->index);
+	free(update);
+	(void)sem_post(&worker->relay->updated);
+}
+
+/* The oldest first. */
+static struct worker_update *take_updates(struct worker *worker)
+{
+	struct worker_update *update = __atomic_exchange_n(&worker->updates, NULL,
+							   __ATOMIC_ACQUIRE);
+	struct worker_update *sorted = NULL;
+
+	while (update) {
+		struct worker_update *next = update->next;
+
+		update->next = sorted;
+		sorted = update;
+		update = next;
+	}
+	return sorted;
+}
+
 static void drain(struct worker *worker)
 {
 	if (worker->draining)
 		return;
-	for (size_t i = 0; i < worker->n_listeners; i++)
-		listener_close(&worker->listeners[i]);
+	close_listeners(worker, NULL);
 	loop_timer_cancel(worker->loop, &worker->accept_again);
 	worker->accepting = false;
 	worker->draining = true;
@@ -73,6 +132,10 @@ static void on_command(struct loop_source *source, uint32_t events)
 
 	(void)events;
 	(void)!read(source->fd, &count, sizeof(count));
+	for (struct worker_update *update = take_updates(worker), *next; update; update = next) {
+		next = update->next;
+		take_update(worker, update);
+	}
 	if (wanted & WORKER_DRAIN)
 		drain(worker);
 	if (wanted & WORKER_STOP)
@@ -81,12 +144,26 @@ static void on_command(struct loop_source *source, uint32_t events)
 		__atomic_store_n(&worker->answer, ANSWERED, __ATOMIC_RELAXED);
 }
 
-void worker_command(struct worker *worker, enum worker_command command)
+static void wake(struct worker *worker)
 {
 	uint64_t one = 1;
 
-	__atomic_fetch_or(&worker->wanted, command, __ATOMIC_ACQ_REL);
 	(void)!write(worker->commands.fd, &one, sizeof(one));
+}
+
+void worker_command(struct worker *worker, enum worker_command command)
+{
+	__atomic_fetch_or(&worker->wanted, command, __ATOMIC_ACQ_REL);
+	wake(worker);
+}
+
+void worker_update(struct worker *worker, struct worker_update *update)
+{
+	update->next = __atomic_load_n(&worker->updates, __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n(&worker->updates, &update->next, update, true,
+					    __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		;
+	wake(worker);
 }
 
 void worker_ask(struct worker *worker)
@@ -114,8 +191,9 @@ static void on_accept_again(struct loop_timer *timer)
 	struct worker *worker = container_of(timer, struct worker, accept_again);
 
 	worker->accepting = true;
-	for (size_t i = 0; i < worker->n_listeners; i++)
-		(void)listener_resume(&worker->listeners[i]);
+	for (struct list *item = worker->listeners.next; item != &worker->listeners;
+	     item = item->next)
+		(void)listener_resume(container_of(item, struct listener, all));
 }
 
 static void on_tick(struct loop_timer *timer)
@@ -130,7 +208,7 @@ static void on_tick(struct loop_timer *timer)
 /* Optional: epoll does everything where io_uring is refused. */
 static void add_uring(struct worker *worker)
 {
-	if (worker->relay->conf->io_uring)
+	if (worker->relay->io_uring)
 		worker->relay->uring_error = loop_add_uring(worker->loop, &uring_path_handlers);
 }
 
@@ -171,71 +249,7 @@ static int open_commands(struct worker *worker)
 	return loop_add(worker->loop, &worker->commands, EPOLLIN);
 }
 
-static size_t count_ports(const struct conf *conf)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < conf->n_listeners; i++) {
-		for (size_t b = 0; b < conf->listeners[i].n_binds; b++) {
-			const struct conf_bind *bind = &conf->listeners[i].binds[b];
-
-			n += (size_t)(bind->last_port - bind->addr.port) + 1;
-		}
-	}
-	return n;
-}
-
-static int open_bind(struct worker *worker, const struct conf_listener *conf,
-		     const struct conf_bind *bind, uint32_t *connections)
-{
-	struct relay *relay = worker->relay;
-
-	for (uint32_t port = bind->addr.port; port <= bind->last_port; port++) {
-		struct listener *listener = &worker->listeners[worker->n_listeners];
-		struct up_addr addr = bind->addr;
-		int err;
-
-		addr.port = (uint16_t)port;
-		*listener = (struct listener){
-			.source.fd = -1,
-			.worker = worker,
-			.conf = conf,
-			.pool = relay->pools[conf->backend - relay->conf->backends],
-			.connections = connections,
-		};
-		err = listener_open(listener, &addr);
-		if (err)
-			return err;
-		worker->n_listeners++;
-	}
-	return 0;
-}
-
-static int open_listeners(struct worker *worker, const struct conf_bind **ret_which)
-{
-	const struct conf *conf = worker->relay->conf;
-
-	worker->listeners = calloc(count_ports(conf), sizeof(*worker->listeners));
-	if (!worker->listeners)
-		return -ENOMEM;
-	for (size_t i = 0; i < conf->n_listeners; i++) {
-		const struct conf_listener *listener = &conf->listeners[i];
-
-		for (size_t b = 0; b < listener->n_binds; b++) {
-			int err = open_bind(worker, listener, &listener->binds[b],
-					    &worker->relay->listener_connections[i]);
-
-			if (err) {
-				*ret_which = &listener->binds[b];
-				return err;
-			}
-		}
-	}
-	return 0;
-}
-
-int worker_new(struct relay *relay, unsigned index, struct worker **ret,
-	       const struct conf_bind **ret_which)
+int worker_new(struct relay *relay, unsigned index, struct worker **ret)
 {
 	struct worker *worker = calloc(1, sizeof(*worker));
 	int err;
@@ -247,6 +261,7 @@ int worker_new(struct relay *relay, unsigned index, struct worker **ret,
 	worker->commands.fd = -1;
 	worker->tick.fn = on_tick;
 	worker->accept_again.fn = on_accept_again;
+	list_init(&worker->listeners);
 	list_init(&worker->sessions);
 	list_init(&worker->young);
 	list_init(&worker->changed);
@@ -259,8 +274,6 @@ int worker_new(struct relay *relay, unsigned index, struct worker **ret,
 		err = open_commands(worker);
 	if (!err)
 		err = open_ring(worker);
-	if (!err)
-		err = open_listeners(worker, ret_which);
 	if (err) {
 		worker_free(worker);
 		return err;
@@ -303,11 +316,12 @@ void worker_free(struct worker *worker)
 {
 	if (!worker)
 		return;
-	for (size_t i = 0; i < worker->n_listeners; i++) {
-		if (worker->listeners[i].source.fd >= 0)
-			(void)close(worker->listeners[i].source.fd);
+	for (struct worker_update *update = take_updates(worker), *next; update; update = next) {
+		next = update->next;
+		listener_free_all(&update->listeners);
+		free(update);
 	}
-	free(worker->listeners);
+	listener_free_all(&worker->listeners);
 	loop_free(worker->loop);
 	kern_ring_close(worker->ring);
 	pipe_pool_free(worker->pipes);

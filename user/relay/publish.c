@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "relay/publish.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "obs/log.h"
+#include "relay/listener.h"
+
+/* Workers answer at once; one that does not has worse than this wait to tell of. */
+#define TAKEN_S 2
+
+bool publish_ready(const struct rules *rules)
+{
+	return !rules->state->draining;
+}
+
+/* Has every worker a socket there already? */
+static bool is_open(const struct publish *publish, const struct up_addr *addr)
+{
+	const struct generation *newest = publish->relay->generations.newest;
+	const struct rules *rules = newest ? generation_rules(newest, addr) : NULL;
+
+	return rules && publish_ready(rules);
+}
+
+static int add_listener(struct publish *publish, const struct rules *rules,
+			const struct up_addr *addr)
+{
+	struct relay *relay = publish->relay;
+
+	for (unsigned i = 0; i < relay->n_workers; i++) {
+		struct listener *listener;
+		int err = listener_new(relay->workers[i], rules, addr, &listener);
+
+		if (err)
+			return err;
+		list_append(&publish->updates[i]->listeners, &listener->all);
+	}
+	return 0;
+}
+
+static int add_bind(struct publish *publish, const struct rules *rules,
+		    const struct conf_bind *bind)
+{
+	for (uint32_t port = bind->addr.port; port <= bind->last_port; port++) {
+		struct up_addr addr = bind->addr;
+		int err;
+
+		addr.port = (uint16_t)port;
+		if (is_open(publish, &addr))
+			continue;
+		err = add_listener(publish, rules, &addr);
+		if (err) {
+			publish->failed = bind;
+			return err;
+		}
+	}
+	return 0;
+}
+
+static int add_binds(struct publish *publish)
+{
+	const struct conf *conf = publish->generation->conf;
+
+	for (size_t i = 0; i < conf->n_listeners; i++) {
+		const struct rules *rules = &publish->generation->rules[i];
+
+		for (size_t b = 0; b < rules->conf->n_binds && publish->open(rules); b++) {
+			int err = add_bind(publish, rules, &rules->conf->binds[b]);
+
+			if (err)
+				return err;
+		}
+	}
+	return 0;
+}
+
+/* When all are bound: nobody connects to what may still be taken back. */
+static int listen_all(struct publish *publish)
+{
+	for (unsigned i = 0; i < publish->relay->n_workers; i++) {
+		struct list *listeners = &publish->updates[i]->listeners;
+
+		for (struct list *item = listeners->next; item != listeners; item = item->next) {
+			struct listener *listener = container_of(item, struct listener, all);
+			int err = listener_listen(listener);
+
+			if (err) {
+				publish->failed = listener->rules->conf->binds;
+				return err;
+			}
+		}
+	}
+	return 0;
+}
+
+static int allocate(struct publish *publish)
+{
+	const struct generation *generation = publish->generation;
+	size_t n = generation->conf->n_listeners;
+
+	publish->updates = calloc(publish->relay->n_workers, sizeof(struct worker_update *));
+	if (!publish->updates)
+		return -ENOMEM;
+	for (unsigned i = 0; i < publish->relay->n_workers; i++) {
+		struct worker_update *update = calloc(1, sizeof(*update) + n * sizeof(bool));
+
+		if (!update)
+			return -ENOMEM;
+		publish->updates[i] = update;
+		list_init(&update->listeners);
+		update->generation = publish->generation;
+		for (size_t k = 0; k < n; k++)
+			update->open[k] = publish->open(&generation->rules[k]);
+	}
+	return 0;
+}
+
+int publish_prepare(struct publish *publish)
+{
+	int err;
+
+	publish->failed = NULL;
+	publish->updates = NULL;
+	if (!publish->relay->n_workers)
+		return 0;
+	err = allocate(publish);
+	if (!err)
+		err = add_binds(publish);
+	if (!err)
+		err = listen_all(publish);
+	if (err)
+		publish_cancel(publish);
+	return err;
+}
+
+void publish_cancel(struct publish *publish)
+{
+	for (unsigned i = 0; publish->updates && i < publish->relay->n_workers; i++) {
+		if (publish->updates[i])
+			listener_free_all(&publish->updates[i]->listeners);
+		free(publish->updates[i]);
+	}
+	free(TAKE_PTR(publish->updates));
+}
+
+static void wait_taken(struct relay *relay)
+{
+	struct timespec until;
+
+	(void)clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += TAKEN_S;
+	for (unsigned i = 0; i < relay->n_workers; i++) {
+		while (sem_timedwait(&relay->updated, &until) < 0) {
+			if (errno == EINTR)
+				continue;
+			log_warn("worker.slow seconds=%d reason=\"a worker has not taken the new "
+				 "configuration yet\"",
+				 TAKEN_S);
+			return;
+		}
+	}
+}
+
+void publish_commit(struct publish *publish)
+{
+	struct relay *relay = publish->relay;
+
+	if (relay->generations.newest != publish->generation)
+		generation_publish(&relay->generations, publish->generation,
+				   publish->updates ? relay->n_workers : 0);
+	if (!publish->updates)
+		return;
+	while (sem_trywait(&relay->updated) == 0)
+		; /* of one that was slow */
+	for (unsigned i = 0; i < relay->n_workers; i++)
+		worker_update(relay->workers[i], publish->updates[i]);
+	free(TAKE_PTR(publish->updates));
+	wait_taken(relay);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A generation becomes what the workers serve: its sockets are bound first, all or none, and
+ * only then anybody is told. Sockets that are open already are kept. The main thread's.
+ */
+#ifndef RELAY_PUBLISH_H
+#define RELAY_PUBLISH_H
+
+#include "relay/relay.h"
+
+/* Which listeners of a generation take connections. */
+typedef bool publish_open_fn(const struct rules *rules);
+
+/* All that are not drained at run time. */
+bool publish_ready(const struct rules *rules);
+
+struct publish {
+	struct relay *relay;
+	struct generation *generation;
+	publish_open_fn *open;          /* of the generation */
+	struct worker_update **updates; /* one per worker; NULL: no relay */
+	const struct conf_bind *failed; /* the bind that could not be had */
+};
+
+/* Bind what the newest generation has not open, and give each its place in line. On failure
+ * nothing has changed, and *publish is empty but for `failed`. 0 or -errno. */
+int publish_prepare(struct publish *publish);
+
+/* Tell the workers, and wait until they have taken it. It cannot fail. */
+void publish_commit(struct publish *publish);
+
+/* Instead: forget it. */
+void publish_cancel(struct publish *publish);
+
+#endif

@@ -226,7 +226,8 @@ static void show_pool(struct daemon *daemon, const char *name, uint32_t *number)
 		struct up_backend shown = { 0 };
 		struct pool_stat stat;
 
-		pool_stat(pool, (int)i, &stat);
+		if (!pool_stat(pool, (int)i, &stat))
+			continue;
 		snprintf(shown.backend, sizeof(shown.backend), "%s", name);
 		addr_format(&stat.addr, shown.server, sizeof(shown.server));
 		shown.weight = stat.weight;

@@ -9,42 +9,18 @@
 #include "backend/pool.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/change.h"
+#include "backend/pool_internal.h"
 #include "base/cleanup.h"
 
-#define CACHE_LINE 64
+enum health_state { SERVER_WELL, SERVER_RESTING, SERVER_PROBING };
 
-enum server_state { SERVER_WELL, SERVER_RESTING, SERVER_PROBING };
-
-struct server {
-	_Alignas(CACHE_LINE) _Atomic uint64_t health; /* until_ms << 2 | enum server_state */
-	_Atomic uint64_t total, failed;
-	_Atomic uint32_t active;
-	_Atomic uint32_t pause_ms; /* of the rest it is in, or was in last */
-	uint32_t weight;
-	struct up_addr addr;
-};
-
-struct pool {
-	enum conf_balance balance;
-	uint32_t retry_ms, retry_max_ms, probe_ms;
-	size_t n_servers, n_turns;
-	uint8_t *turns; /* one round: each server as often as it weighs, spread evenly */
-	struct server *servers;
-	_Alignas(CACHE_LINE) _Atomic uint32_t turn; /* written at every pick: a line of its own */
-	_Atomic uint64_t seed;
-};
-
-#define load(p) atomic_load_explicit(p, memory_order_relaxed)
-#define store(p, v) atomic_store_explicit(p, v, memory_order_relaxed)
-#define add(p, v) atomic_fetch_add_explicit(p, v, memory_order_relaxed)
-
-static enum server_state state_of(uint64_t health)
+static enum health_state state_of(uint64_t health)
 {
-	return (enum server_state)(health & 3);
+	return (enum health_state)(health & 3);
 }
 
 static uint64_t until_of(uint64_t health)
@@ -52,7 +28,7 @@ static uint64_t until_of(uint64_t health)
 	return health >> 2;
 }
 
-static uint64_t health_of(enum server_state state, uint64_t until_ms)
+static uint64_t health_of(enum health_state state, uint64_t until_ms)
 {
 	return until_ms << 2 | (uint64_t)state;
 }
@@ -63,49 +39,6 @@ static bool swap_health(struct server *server, uint64_t from, uint64_t to)
 						       memory_order_relaxed, memory_order_relaxed);
 }
 
-static uint32_t gcd(uint32_t a, uint32_t b)
-{
-	while (b) {
-		uint32_t rest = a % b;
-
-		a = b;
-		b = rest;
-	}
-	return a;
-}
-
-/* Smooth weighted round robin, played once in advance: at each turn every server gains its
- * weight, the richest is chosen and pays the sum. 5:1:1 gives A A B A C A A. */
-static int plan_turns(struct pool *pool)
-{
-	_cleanup_free_ int64_t *credit = calloc(pool->n_servers, sizeof(*credit));
-	uint32_t common = 0, sum = 0;
-
-	if (!credit)
-		return -ENOMEM;
-	for (size_t i = 0; i < pool->n_servers; i++)
-		common = gcd(pool->servers[i].weight, common);
-	for (size_t i = 0; i < pool->n_servers; i++)
-		sum += pool->servers[i].weight / common;
-
-	pool->n_turns = sum;
-	pool->turns = malloc(sum);
-	if (!pool->turns)
-		return -ENOMEM;
-	for (size_t turn = 0; turn < sum; turn++) {
-		size_t best = 0;
-
-		for (size_t i = 0; i < pool->n_servers; i++) {
-			credit[i] += pool->servers[i].weight / common;
-			if (credit[i] > credit[best])
-				best = i;
-		}
-		credit[best] -= sum;
-		pool->turns[turn] = (uint8_t)best;
-	}
-	return 0;
-}
-
 static void free_pool(struct pool **pool)
 {
 	pool_free(*pool);
@@ -114,6 +47,7 @@ static void free_pool(struct pool **pool)
 int pool_new(const struct conf_backend *conf, struct pool **ret)
 {
 	_cleanup_(free_pool) struct pool *pool = NULL;
+	struct pool_change *change;
 	int r;
 
 	if (conf->n_servers == 0 || conf->n_servers > POOL_SERVERS_MAX)
@@ -121,24 +55,11 @@ int pool_new(const struct conf_backend *conf, struct pool **ret)
 	pool = aligned_alloc(CACHE_LINE, sizeof(*pool));
 	if (!pool)
 		return -ENOMEM;
-	*pool = (struct pool){
-		.balance = conf->balance,
-		.retry_ms = conf->retry_ms,
-		.retry_max_ms = conf->retry_max_ms,
-		.probe_ms = conf->connect_timeout_ms,
-		.n_servers = conf->n_servers,
-	};
-	pool->servers = aligned_alloc(CACHE_LINE, conf->n_servers * sizeof(*pool->servers));
-	if (!pool->servers)
-		return -ENOMEM;
-	memset(pool->servers, 0, conf->n_servers * sizeof(*pool->servers));
-	for (size_t i = 0; i < conf->n_servers; i++) {
-		pool->servers[i].addr = conf->servers[i].addr;
-		pool->servers[i].weight = conf->servers[i].weight ? conf->servers[i].weight : 1;
-	}
-	r = plan_turns(pool);
+	memset(pool, 0, sizeof(*pool));
+	r = pool_change_to(pool, conf, &change);
 	if (r < 0)
 		return r;
+	pool_change_apply(change);
 	*ret = TAKE_PTR(pool);
 	return 0;
 }
@@ -147,8 +68,13 @@ void pool_free(struct pool *pool)
 {
 	if (!pool)
 		return;
-	free(pool->turns);
-	free(pool->servers);
+	while (pool->retired) {
+		struct plan *plan = pool->retired;
+
+		pool->retired = plan->next;
+		free(plan);
+	}
+	free(load(&pool->plan));
 	free(pool);
 }
 
@@ -163,7 +89,7 @@ static bool may_try(const struct pool *pool, const struct pool_tried *tried, siz
 {
 	uint64_t health = load(&pool->servers[server].health);
 
-	if (is_tried(tried, server))
+	if (is_tried(tried, server) || load(&pool->servers[server].state) != POOL_READY)
 		return false;
 	return state_of(health) == SERVER_WELL || now_ms >= until_of(health);
 }
@@ -172,6 +98,7 @@ static bool may_try(const struct pool *pool, const struct pool_tried *tried, siz
 static bool claim(struct pool *pool, size_t server, uint64_t now_ms)
 {
 	struct server *at = &pool->servers[server];
+	uint32_t probe_ms = load(&pool->probe_ms), retry_ms = load(&pool->retry_ms);
 	uint64_t health = load(&at->health);
 	uint64_t until;
 
@@ -179,16 +106,16 @@ static bool claim(struct pool *pool, size_t server, uint64_t now_ms)
 		return true;
 	if (now_ms < until_of(health))
 		return false;
-	until = now_ms + (pool->probe_ms > pool->retry_ms ? pool->probe_ms : pool->retry_ms);
+	until = now_ms + (probe_ms > retry_ms ? probe_ms : retry_ms);
 	return swap_health(at, health, health_of(SERVER_PROBING, until));
 }
 
 /* The next one in turn that may be tried, from the given turn on; -1 if there is none. */
-static int next_in_turn(const struct pool *pool, const struct pool_tried *tried, uint32_t turn,
-			uint64_t now_ms)
+static int next_in_turn(const struct pool *pool, const struct plan *plan,
+			const struct pool_tried *tried, uint32_t turn, uint64_t now_ms)
 {
-	for (size_t i = 0; i < pool->n_turns; i++) {
-		size_t server = pool->turns[(turn + i) % pool->n_turns];
+	for (size_t i = 0; i < plan->n_turns; i++) {
+		size_t server = plan->servers[plan->turns[(turn + i) % plan->n_turns]];
 
 		if (may_try(pool, tried, server, now_ms))
 			return (int)server;
@@ -198,48 +125,70 @@ static int next_in_turn(const struct pool *pool, const struct pool_tried *tried,
 
 /* The one with the fewest connections for its weight. Among equals the one whose turn it
  * is, so that weights count on an idle backend, too. */
-static int least_busy(const struct pool *pool, const struct pool_tried *tried, uint32_t turn,
-		      uint64_t now_ms)
+static int least_busy(const struct pool *pool, const struct plan *plan,
+		      const struct pool_tried *tried, uint32_t turn, uint64_t now_ms)
 {
-	size_t first = pool->turns[turn % pool->n_turns];
-	uint64_t best_active = 0;
+	size_t first = plan->n_turns ? plan->turns[turn % plan->n_turns] : 0;
+	uint64_t best_active = 0, best_weight = 0;
 	int best = -1;
 
-	for (size_t i = 0; i < pool->n_servers; i++) {
-		size_t server = (first + i) % pool->n_servers;
+	for (size_t i = 0; i < plan->n_servers; i++) {
+		size_t server = plan->servers[(first + i) % plan->n_servers];
 		uint64_t active = load(&pool->servers[server].active);
+		uint64_t weight = load(&pool->servers[server].weight);
 
 		if (!may_try(pool, tried, server, now_ms))
 			continue;
-		if (best >= 0 && active * pool->servers[best].weight >=
-					 best_active * pool->servers[server].weight)
+		if (best >= 0 && active * best_weight >= best_active * weight)
 			continue;
 		best = (int)server;
 		best_active = active;
+		best_weight = weight;
 	}
 	return best;
 }
 
-int pool_pick(struct pool *pool, struct pool_tried *tried, uint64_t now_ms)
+/* Be counted there, and only then look whether it still takes connections: whoever removes
+ * it says so first, and then looks who is counted. */
+static bool enter(struct server *server)
+{
+	atomic_fetch_add(&server->active, 1);
+	if (atomic_load(&server->state) == POOL_READY)
+		return true;
+	atomic_fetch_sub(&server->active, 1);
+	return false;
+}
+
+static int pick_from(struct pool *pool, const struct plan *plan, struct pool_tried *tried,
+		     uint64_t now_ms)
 {
 	uint32_t turn = add(&pool->turn, 1);
 
 	/* Another worker may claim the same probe first: one server fewer to look at then. */
-	for (size_t i = 0; i <= pool->n_servers; i++) {
-		int server = pool->balance == CONF_BALANCE_LEASTCONN
-				     ? least_busy(pool, tried, turn, now_ms)
-				     : next_in_turn(pool, tried, turn, now_ms);
+	for (size_t i = 0; i <= plan->n_servers; i++) {
+		int server = load(&pool->balance) == CONF_BALANCE_LEASTCONN
+				     ? least_busy(pool, plan, tried, turn, now_ms)
+				     : next_in_turn(pool, plan, tried, turn, now_ms);
 
 		if (server < 0)
 			return -EAGAIN;
-		if (!claim(pool, (size_t)server, now_ms))
+		if (!claim(pool, (size_t)server, now_ms) || !enter(&pool->servers[server]))
 			continue;
 		tried->bits[server / 64] |= UINT64_C(1) << server % 64;
-		add(&pool->servers[server].active, 1);
 		add(&pool->servers[server].total, 1);
 		return server;
 	}
 	return -EAGAIN;
+}
+
+int pool_pick(struct pool *pool, struct pool_tried *tried, uint64_t now_ms)
+{
+	int server;
+
+	atomic_fetch_add(&pool->readers, 1);
+	server = pick_from(pool, atomic_load(&pool->plan), tried, now_ms);
+	atomic_fetch_sub_explicit(&pool->readers, 1, memory_order_release);
+	return server;
 }
 
 const struct up_addr *pool_addr(const struct pool *pool, int server)
@@ -272,8 +221,8 @@ bool pool_down(struct pool *pool, int server, uint64_t now_ms)
 {
 	struct server *at = &pool->servers[server];
 	uint64_t health = load(&at->health);
-	enum server_state was = state_of(health);
-	uint32_t pause_ms = pool->retry_ms;
+	enum health_state was = state_of(health);
+	uint32_t pause_ms = load(&pool->retry_ms), max_ms = load(&pool->retry_max_ms);
 	uint64_t to;
 
 	add(&at->failed, 1);
@@ -284,7 +233,7 @@ bool pool_down(struct pool *pool, int server, uint64_t now_ms)
 	if (was != SERVER_WELL) {
 		uint64_t doubled = 2 * (uint64_t)load(&at->pause_ms);
 
-		pause_ms = doubled < pool->retry_max_ms ? (uint32_t)doubled : pool->retry_max_ms;
+		pause_ms = doubled < max_ms ? (uint32_t)doubled : max_ms;
 	}
 	to = health_of(SERVER_RESTING, now_ms + jitter(pool, pause_ms, now_ms));
 	if (!swap_health(at, health, to))
@@ -295,24 +244,32 @@ bool pool_down(struct pool *pool, int server, uint64_t now_ms)
 
 void pool_release(struct pool *pool, int server)
 {
-	atomic_fetch_sub_explicit(&pool->servers[server].active, 1, memory_order_relaxed);
+	/* What was read of the server is read before another may take its place. */
+	atomic_fetch_sub_explicit(&pool->servers[server].active, 1, memory_order_release);
 }
 
-void pool_stat(const struct pool *pool, int server, struct pool_stat *ret)
+bool pool_stat(const struct pool *pool, int server, struct pool_stat *ret)
 {
 	const struct server *at = &pool->servers[server];
+	enum pool_state state = (enum pool_state)load(&at->state);
+	uint32_t active = load(&at->active);
 
+	*ret = (struct pool_stat){ 0 };
+	if (state == POOL_NONE || (state == POOL_REMOVED && !active))
+		return false;
 	*ret = (struct pool_stat){
 		.addr = at->addr,
-		.weight = at->weight,
-		.active = load(&at->active),
+		.state = state,
+		.weight = load(&at->weight),
+		.active = active,
 		.total = load(&at->total),
 		.failed = load(&at->failed),
 		.resting = state_of(load(&at->health)) != SERVER_WELL,
 	};
+	return true;
 }
 
 size_t pool_size(const struct pool *pool)
 {
-	return pool->n_servers;
+	return load(&pool->n_places);
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The servers of one backend: which one is next, which ones rest.
+ * The servers of one backend: which one is next, which ones rest, which take no more.
  * Shared by all workers without a lock: counters are relaxed atomics. No I/O, no logging.
+ *
+ * A server has a place (a number below POOL_PLACES_MAX) until its last connection is over,
+ * also when it has been removed. Places are changed by one thread alone, the owner's.
  */
 #ifndef BACKEND_POOL_H
 #define BACKEND_POOL_H
@@ -15,12 +18,22 @@
 struct pool;
 
 /* What one connection has tried already: a server is tried at most once per
- * connection. Zero-initialise. Holds up to 256 servers. */
+ * connection. Zero-initialise. */
 struct pool_tried {
-	uint64_t bits[4];
+	uint64_t bits[8];
 };
 
+/* Servers that take connections; and places, so that all may be replaced at once while the
+ * former still have theirs. */
 #define POOL_SERVERS_MAX 256
+#define POOL_PLACES_MAX 512
+
+enum pool_state {
+	POOL_NONE,     /* nobody's place */
+	POOL_READY,    /* takes connections, unless it rests */
+	POOL_DRAINING, /* takes no new ones */
+	POOL_REMOVED,  /* ... and is forgotten with the last one */
+};
 
 int pool_new(const struct conf_backend *conf, struct pool **ret);
 void pool_free(struct pool *pool);
@@ -29,9 +42,10 @@ void pool_free(struct pool *pool);
  * not resting; if all that are left rest, -EAGAIN is returned only when none may be
  * tried: a resting server whose pause is over is tried by one connection at a time.
  * Counts the server's active connection up: give it back with pool_release().
- * now_ms: any monotonic clock, the same for all calls. Returns the index or -EAGAIN. */
+ * now_ms: any monotonic clock, the same for all calls. Returns its place or -EAGAIN. */
 int pool_pick(struct pool *pool, struct pool_tried *tried, uint64_t now_ms);
 
+/* For as long as it is picked. */
 const struct up_addr *pool_addr(const struct pool *pool, int server);
 
 /* connect() worked: the server is well again. Returns true if it was resting before
@@ -46,11 +60,15 @@ void pool_release(struct pool *pool, int server);
 
 struct pool_stat {
 	struct up_addr addr;
+	enum pool_state state;
 	uint32_t weight, active;
 	uint64_t total, failed;
 	bool resting;
 };
-void pool_stat(const struct pool *pool, int server, struct pool_stat *ret);
+
+/* What there is to say of a place; by the owner's thread. False: nobody's, *ret is zero. */
+bool pool_stat(const struct pool *pool, int server, struct pool_stat *ret);
+/* Places to look at; some may be nobody's. */
 size_t pool_size(const struct pool *pool);
 
 #endif

@@ -230,6 +230,32 @@ int addr_parse_ip(const char *text, struct up_addr *ret)
 	return 0;
 }
 
+bool addr_is_loopback(const struct up_addr *addr)
+{
+	static const uint8_t one[16] = { [15] = 1 };
+
+	if (addr->family == UP_FAMILY_IPV4)
+		return addr->ip[12] == 127;
+	return memcmp(addr->ip, one, sizeof(one)) == 0;
+}
+
+static bool is_any(const struct up_addr *addr, enum up_family family)
+{
+	static const uint8_t zero[16];
+	size_t host = family == UP_FAMILY_IPV4 ? 12 : 0;
+
+	return addr->family == family && memcmp(addr->ip + host, zero, 16 - host) == 0;
+}
+
+bool addr_covers(const struct up_addr *wide, const struct up_addr *addr)
+{
+	if (is_any(wide, UP_FAMILY_IPV6))
+		return true;
+	if (is_any(wide, UP_FAMILY_IPV4))
+		return addr->family == UP_FAMILY_IPV4;
+	return memcmp(wide->ip, addr->ip, sizeof(wide->ip)) == 0;
+}
+
 bool addr_equal(const struct up_addr *a, const struct up_addr *b)
 {
 	return a->family == b->family && a->port == b->port &&

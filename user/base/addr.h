@@ -39,6 +39,12 @@ int addr_parse_range(const char *text, struct up_addr *ret, uint16_t *ret_last_p
 /* The address alone: "192.0.2.1", "2001:db8::1"; its port is 0. */
 int addr_parse_ip(const char *text, struct up_addr *ret);
 
+/* 127.0.0.0/8, ::1. */
+bool addr_is_loopback(const struct up_addr *addr);
+
+/* Does a socket bound to wide take connections to addr, ports aside? [::] is dual-stack. */
+bool addr_covers(const struct up_addr *wide, const struct up_addr *addr);
+
 bool addr_equal(const struct up_addr *a, const struct up_addr *b);
 
 #endif

@@ -10,13 +10,20 @@
 #include "cmd/cmd.h"
 #include "cmd/flags.h"
 #include "conf/keys.h"
+#include "doctor/warnings.h"
 
 const char cmd_check_usage[] =
-	"usage: unproxy check [-c FILE | flags]\n"
+	"usage: unproxy check [--strict] [--offline] [-c FILE | flags]\n"
 	"       unproxy check --reference    all keys, as Markdown\n"
 	"\n"
 	"Reads the configuration as unproxy run does, and says what it means or "
-	"what is wrong.\n\n" FLAGS_HELP;
+	"what is wrong.\n"
+	"Warns (file:line: warning: ...) of what is valid and probably not meant: for that it\n"
+	"looks at the ports of this host, and connects to the servers for a second at most.\n"
+	"\n"
+	"  --strict                   a warning makes the exit code 1\n"
+	"  --offline                  look at the configuration alone, not at host and servers\n"
+	"\n" FLAGS_HELP;
 
 static void cleanup_conf(struct conf **conf)
 {
@@ -99,9 +106,41 @@ static void print_backend(const struct conf *conf, const struct conf_backend *ba
 	(void)printf("%s\n", is_used(conf, backend) ? "" : " (no listener uses it)");
 }
 
+struct warnings {
+	const struct conf *conf;
+	unsigned n;
+};
+
+static void print_warning(void *context, unsigned line, const char *key, const char *text)
+{
+	struct warnings *warnings = context;
+	const char *file = warnings->conf->file;
+	char where[384];
+
+	warnings->n++;
+	(void)conf_where(file, line, file ? NULL : key, where, sizeof(where));
+	(void)fprintf(stderr, "%swarning: %s%s%s\n", where, file ? key : "", file ? ": " : "",
+		      text);
+}
+
+static unsigned print_warnings(const struct conf *conf, bool offline)
+{
+	struct warnings warnings = { .conf = conf };
+
+	(void)fflush(stdout);
+	warnings_of_conf(conf, print_warning, &warnings);
+	if (!offline) {
+		warnings_of_host(conf, print_warning, &warnings);
+		warnings_of_servers(conf, print_warning, &warnings);
+	}
+	return warnings.n;
+}
+
 int cmd_check(int argc, char **argv)
 {
 	_cleanup_(cleanup_conf) struct conf *conf = NULL;
+	bool strict = flags_take(&argc, argv, "--strict");
+	bool offline = flags_take(&argc, argv, "--offline");
 	int r;
 
 	if (argc == 2 && strcmp(argv[1], "--reference") == 0)
@@ -116,5 +155,5 @@ int cmd_check(int argc, char **argv)
 		print_backend(conf, &conf->backends[i]);
 	(void)printf("client log: %s%s\n", conf->client_log ? conf->client_log : "off",
 		     conf->log_format == CONF_LOG_TEXT ? " (text)" : "");
-	return EXIT_SUCCESS;
+	return print_warnings(conf, offline) && strict ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -12,6 +12,8 @@ const struct command commands[] = {
 	{ "detach", cmd_detach, "take what engine = inline left on the interfaces away",
 	  cmd_detach_usage },
 	{ "check", cmd_check, "validate a configuration: file:line: message", cmd_check_usage },
+	{ "doctor", cmd_doctor, "what this kernel and host can do, and what stands in the way",
+	  cmd_doctor_usage },
 	{ "explain", cmd_explain, "decode a PROXY header, name what is wrong with it",
 	  cmd_explain_usage },
 	{ "help", cmd_help, "say more about a command or a key of the configuration",

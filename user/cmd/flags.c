@@ -95,12 +95,29 @@ static int read_argv(int argc, char **argv, const char **ret_file, struct conf_f
 	return 0;
 }
 
-int flags_to_conf(int argc, char **argv, const char *usage, struct conf **ret)
+bool flags_take(int *argc, char **argv, const char *word)
+{
+	int n = 0;
+
+	for (int i = 0; i < *argc; i++) {
+		if (i == 0 || strcmp(argv[i], word) != 0)
+			argv[n++] = argv[i];
+	}
+	argv[n] = NULL;
+	if (n == *argc)
+		return false;
+	*argc = n;
+	return true;
+}
+
+int flags_try_conf(int argc, char **argv, const char *usage, struct conf **ret,
+		   struct conf_error *error)
 {
 	struct conf_flags flags = { 0 };
-	struct conf_error error;
 	const char *file = NULL;
 	int r;
+
+	error->text[0] = '\0';
 
 	r = read_argv(argc, argv, &file, &flags);
 	if (r == 'h') {
@@ -112,11 +129,18 @@ int flags_to_conf(int argc, char **argv, const char *usage, struct conf **ret)
 		return EXIT_USAGE;
 
 	if (file)
-		r = conf_load(file, ret, &error);
+		r = conf_load(file, ret, error);
 	else
-		r = conf_from_flags(&flags, ret, &error);
-	if (r == 0)
-		return 0;
-	(void)fprintf(stderr, "%s\n", error.text);
-	return EXIT_FAILURE;
+		r = conf_from_flags(&flags, ret, error);
+	return r == 0 ? 0 : EXIT_FAILURE;
+}
+
+int flags_to_conf(int argc, char **argv, const char *usage, struct conf **ret)
+{
+	struct conf_error error;
+	int code = flags_try_conf(argc, argv, usage, ret, &error);
+
+	if (error.text[0])
+		(void)fprintf(stderr, "%s\n", error.text);
+	return code;
 }

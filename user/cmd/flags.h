@@ -3,6 +3,8 @@
 #ifndef CMD_FLAGS_H
 #define CMD_FLAGS_H
 
+#include <stdbool.h>
+
 #include "conf/conf.h"
 
 #define FLAGS_DEFAULT_FILE "/etc/unproxy/unproxy.conf"
@@ -31,5 +33,13 @@
  * with *ret, which the caller frees; *ret is NULL when --help has been answered.
  * Else an exit code, and what was wrong is on stderr. */
 int flags_to_conf(int argc, char **argv, const char *usage, struct conf **ret);
+
+/* The same, and what is wrong with the configuration is in *error, not on stderr. */
+int flags_try_conf(int argc, char **argv, const char *usage, struct conf **ret,
+		   struct conf_error *error);
+
+/* Take a command's own switch ("--json") out of argv, before the rest is read as above.
+ * True if it was there. */
+bool flags_take(int *argc, char **argv, const char *word);
 
 #endif

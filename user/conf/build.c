@@ -223,8 +223,10 @@ static int keep_reference(struct build *build, const struct build_section *secti
 }
 
 /* Lines that messages need which only the whole configuration, or the host, gives reason for. */
-static void keep_line(struct conf_listener *listener, enum key_type type, unsigned line)
+static void keep_line(struct conf_listener *listener, const struct key *key, unsigned line)
 {
+	enum key_type type = key->type;
+
 	for (size_t i = listener->n_binds;
 	     type == KEY_BINDS && i > 0 && listener->binds[i - 1].line == 0; i--)
 		listener->binds[i - 1].line = line;
@@ -232,6 +234,16 @@ static void keep_line(struct conf_listener *listener, enum key_type type, unsign
 		listener->port_line = line;
 	if (type == KEY_INTERFACES)
 		listener->interfaces_line = line;
+	if (type == KEY_TRUST)
+		listener->trust_line = line;
+	if (key->offset == offsetof(struct conf_listener, header))
+		listener->header_line = line;
+}
+
+static void keep_server_line(struct conf_backend *backend, enum key_type type, unsigned line)
+{
+	if (type == KEY_SERVER)
+		backend->servers[backend->n_servers - 1].line = line;
 }
 
 int build_entry(struct build *build, struct build_section *section, const char *name,
@@ -255,7 +267,9 @@ int build_entry(struct build *build, struct build_section *section, const char *
 		return build_fail(build, line, name, "%s", why);
 
 	if (section->kind == KEY_LISTENER)
-		keep_line(section->owner, key->type, line);
+		keep_line(section->owner, key, line);
+	if (section->kind == KEY_BACKEND)
+		keep_server_line(section->owner, key->type, line);
 	return 0;
 }
 
@@ -376,6 +390,7 @@ static int add_literal(struct build *build, const struct build_reference *ref,
 		return build_fail(build, ref->line, "backend", "out of memory");
 	if (key_set(key_find(KEY_BACKEND, "server"), backend, ref->text, why, sizeof(why)) < 0)
 		return build_fail(build, ref->line, "backend", "%s", why);
+	backend->servers->line = ref->line;
 	listener->backend = backend;
 	return 0;
 }

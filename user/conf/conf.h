@@ -29,6 +29,7 @@ enum conf_log_format { CONF_LOG_JSON, CONF_LOG_TEXT };
 struct conf_server {
 	struct up_addr addr;
 	uint32_t weight; /* 1..256 */
+	unsigned line;   /* for messages */
 };
 
 struct conf_backend {
@@ -87,6 +88,7 @@ struct conf_listener {
 	size_t n_interfaces;
 	enum conf_untrusted untrusted;
 	unsigned port_line, interfaces_line; /* for messages */
+	unsigned trust_line, header_line;    /* ... */
 	unsigned line;
 };
 

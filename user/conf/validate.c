@@ -5,29 +5,11 @@
 #include "base/addr.h"
 #include "conf/build.h"
 
-static bool is_any(const struct up_addr *addr, enum up_family family)
-{
-	static const uint8_t zero[16];
-	size_t host = family == UP_FAMILY_IPV4 ? 12 : 0;
-
-	return addr->family == family && memcmp(addr->ip + host, zero, 16 - host) == 0;
-}
-
-/* Does a socket bound to wide take connections to addr? [::] is dual-stack. */
-static bool covers(const struct up_addr *wide, const struct up_addr *addr)
-{
-	if (is_any(wide, UP_FAMILY_IPV6))
-		return true;
-	if (is_any(wide, UP_FAMILY_IPV4))
-		return addr->family == UP_FAMILY_IPV4;
-	return memcmp(wide->ip, addr->ip, sizeof(wide->ip)) == 0;
-}
-
 static bool binds_overlap(const struct conf_bind *a, const struct conf_bind *b)
 {
 	if (a->last_port < b->addr.port || b->last_port < a->addr.port)
 		return false;
-	return covers(&a->addr, &b->addr) || covers(&b->addr, &a->addr);
+	return addr_covers(&a->addr, &b->addr) || addr_covers(&b->addr, &a->addr);
 }
 
 static size_t n_places(const struct conf_listener *listener)
@@ -70,15 +52,6 @@ static int check_overlap(const struct build *build, const struct conf_listener *
 	return 0;
 }
 
-static bool is_loopback(const struct up_addr *addr)
-{
-	static const uint8_t one[16] = { [15] = 1 };
-
-	if (addr->family == UP_FAMILY_IPV4)
-		return addr->ip[12] == 127;
-	return memcmp(addr->ip, one, sizeof(one)) == 0;
-}
-
 /* A listener whose server is itself would connect in a circle until it has no descriptors left.
  * Behind a wildcard only loopback is known to be this host. */
 static int check_circle(const struct build *build, const struct conf_listener *listener,
@@ -92,7 +65,7 @@ static int check_circle(const struct build *build, const struct conf_listener *l
 		if (server->port < bind->addr.port || server->port > bind->last_port)
 			continue;
 		if (memcmp(server->ip, bind->addr.ip, sizeof(server->ip)) == 0 ||
-		    (is_loopback(server) && covers(&bind->addr, server)))
+		    (addr_is_loopback(server) && addr_covers(&bind->addr, server)))
 			return build_fail(build, bind->line, "bind",
 					  "is a server of its own backend %s: connections would "
 					  "go in a circle",

@@ -54,6 +54,12 @@ void inline_unpin(const char *pin_path, int dir_fd);
 /* inline_tc.c */
 enum tc_way { TC_IN, TC_OUT };
 
+/* Each RTM_NEWTFILTER message about a filter of the clsact there, anybody's. 0, or -errno if
+ * not all were told. */
+struct nlmsghdr;
+typedef void tc_filter_fn(void *context, const struct nlmsghdr *message);
+int tc_each_filter(uint32_t index, enum tc_way way, tc_filter_fn *fn, void *context);
+
 /* Make the qdisc that filters stand in. 0: made; -EEXIST: there is one; -EBUSY: there is an
  * "ingress" in its place. */
 int tc_make_qdisc(uint32_t index);

@@ -172,28 +172,46 @@ bool tc_has_ours(uint32_t index)
 	return find_ours(index, TC_IN) && find_ours(index, TC_OUT);
 }
 
-/* Has anybody a filter there? An answer that does not come counts as yes. */
-static bool has_filters(uint32_t index, uint32_t way_minor)
+int tc_each_filter(uint32_t index, enum tc_way way, tc_filter_fn *fn, void *context)
 {
+	uint32_t minor = way == TC_IN ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS;
 	struct tc_request request = request_of(RTM_GETTFILTER, NLM_F_DUMP, index,
-					       TC_H_MAKE(TC_H_CLSACT, way_minor));
+					       TC_H_MAKE(TC_H_CLSACT, minor));
 	_cleanup_close_ int fd = open_rtnetlink();
-	struct nlmsghdr buf[4096 / sizeof(struct nlmsghdr)];
+	struct nlmsghdr buf[32768 / sizeof(struct nlmsghdr)];
 
 	if (fd < 0 || send(fd, &request, sizeof(request), 0) < 0)
-		return true;
+		return -errno;
 	for (;;) {
 		ssize_t len = recv(fd, buf, sizeof(buf), 0);
 
 		if (len <= 0)
-			return true;
+			return len < 0 ? -errno : -EPROTO;
 		for (struct nlmsghdr *at = buf; NLMSG_OK(at, len); at = NLMSG_NEXT(at, len)) {
 			if (at->nlmsg_type == NLMSG_DONE)
-				return false;
-			if (at->nlmsg_type == RTM_NEWTFILTER || at->nlmsg_type == NLMSG_ERROR)
-				return true;
+				return 0;
+			if (at->nlmsg_type == NLMSG_ERROR)
+				return -EPROTO;
+			if (at->nlmsg_type == RTM_NEWTFILTER)
+				fn(context, at);
 		}
 	}
+}
+
+static void note_filter(void *context, const struct nlmsghdr *message)
+{
+	bool *found = context;
+
+	(void)message;
+	*found = true;
+}
+
+/* Has anybody a filter there? An answer that does not come counts as yes. */
+static bool has_filters(uint32_t index, enum tc_way way)
+{
+	bool found = false;
+
+	return tc_each_filter(index, way, note_filter, &found) < 0 || found;
 }
 
 static void remove_filter(uint32_t index, enum tc_way way, struct kern_inline_detached *counts)
@@ -212,7 +230,7 @@ void tc_remove(uint32_t index, bool qdisc, struct kern_inline_detached *counts)
 
 	remove_filter(index, TC_IN, counts);
 	remove_filter(index, TC_OUT, counts);
-	if (!qdisc || has_filters(index, TC_H_MIN_INGRESS) || has_filters(index, TC_H_MIN_EGRESS))
+	if (!qdisc || has_filters(index, TC_IN) || has_filters(index, TC_OUT))
 		return;
 	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
 	if (bpf_tc_hook_destroy(&hook) == 0)

@@ -42,10 +42,11 @@ static void restore(FILE *stream, int saved, FILE *from, char *buf, size_t size)
 	(void)fclose(from);
 }
 
-/* Run "check" with the words, which may be NULL from some point on. */
-static int check(const char *a, const char *b, const char *c, const char *d)
+/* Run "check" with the words, which may be NULL from some point on; how: of the kind of
+ * --offline. */
+static int check_how(const char *how, const char *a, const char *b, const char *c, const char *d)
 {
-	const char *argv[] = { "check", a, b, c, d, NULL };
+	const char *argv[] = { "check", how, a, b, c, d, NULL };
 	FILE *out_file = tmpfile(), *err_file = tmpfile();
 	int argc = 0, saved_out, saved_err, r;
 
@@ -58,6 +59,12 @@ static int check(const char *a, const char *b, const char *c, const char *d)
 	restore(stdout, saved_out, out_file, out, sizeof(out));
 	restore(stderr, saved_err, err_file, err, sizeof(err));
 	return r;
+}
+
+/* What the host and the servers say is not of this test. */
+static int check(const char *a, const char *b, const char *c, const char *d)
+{
+	return check_how("--offline", a, b, c, d);
 }
 
 static void a_good_one(void **state)
@@ -126,6 +133,24 @@ static void a_file(void **state)
 	(void)unlink(path);
 }
 
+/* A server that refuses (nobody listens on port 1), and what is too wide. */
+static void warnings(void **state)
+{
+	assert_int_equal(check_how("--strict", "--listen=127.0.0.1:65000", "--backend=127.0.0.1:1",
+				   "--trust=128.0.0.0/1,10.0.0.0/8", NULL),
+			 1);
+	assert_string_equal(err, "--trust: warning: 128.0.0.0/1 is a large part of the internet, "
+				 "and whoever is in it may claim to be any client: name the "
+				 "balancers' networks\n"
+				 "--backend: warning: 127.0.0.1:1 does not accept connections: "
+				 "Connection refused\n");
+	assert_int_equal(check_how("--trust=::/8", "--listen=127.0.0.1:65000",
+				   "--backend=127.0.0.1:1", "--offline", NULL),
+			 0);
+	assert_non_null(strstr(err, "--trust: warning: ::/8 is"));
+	assert_null(strstr(err, "--backend"));
+}
+
 static void bad_flags(void **state)
 {
 	assert_int_equal(check("--listen=80", "--backend=127.0.0.1:1", "--trust=any", NULL), 1);
@@ -184,7 +209,7 @@ int main(void)
 		cmocka_unit_test(a_good_one),         cmocka_unit_test(a_file),
 		cmocka_unit_test(bad_flags),          cmocka_unit_test(wrong_usage),
 		cmocka_unit_test(inline_flags),       cmocka_unit_test(help_and_reference),
-		cmocka_unit_test(help_gives_no_conf),
+		cmocka_unit_test(help_gives_no_conf), cmocka_unit_test(warnings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

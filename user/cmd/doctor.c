@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* unproxy doctor: one line a check, with the mend. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "cmd/cmd.h"
+#include "cmd/flags.h"
+#include "doctor/doctor.h"
+
+const char cmd_doctor_usage[] =
+	"usage: unproxy doctor [--json] [-c FILE | flags]\n"
+	"\n"
+	"Looks at the kernel, the host and, if there is a configuration, at its servers and\n"
+	"listeners. A line for each check: OK, WARN, FAIL or SKIP, what is, and what to do. It\n"
+	"changes nothing; with a configuration it connects to the servers, and through the\n"
+	"listeners of a running daemon, as a balancer on this host would.\n"
+	"Exit code: 0, or 1 if anything is FAIL.\n"
+	"\n"
+	"  --json                     one object, for machines\n\n" FLAGS_HELP;
+
+static void cleanup_conf(struct conf **conf)
+{
+	conf_free(*conf);
+}
+
+/* Without a word, and without a file at the usual place: the host alone. */
+static bool has_conf(int argc)
+{
+	return argc > 1 || access(FLAGS_DEFAULT_FILE, F_OK) == 0;
+}
+
+int cmd_doctor(int argc, char **argv)
+{
+	_cleanup_(cleanup_conf) struct conf *conf = NULL;
+	_cleanup_(report_free) struct report report = { 0 };
+	bool json = flags_take(&argc, argv, "--json");
+	struct conf_error error = { "" };
+	int code = 0;
+
+	if (has_conf(argc)) {
+		code = flags_try_conf(argc, argv, cmd_doctor_usage, &conf, &error);
+		if (code == EXIT_USAGE || (code == 0 && !conf))
+			return code;
+	}
+	if (error.text[0])
+		report_add(&report, FINDING_FAIL, "configuration", NULL, "%s", error.text);
+	else if (!conf)
+		report_add(&report, FINDING_SKIP, "configuration",
+			   "unproxy doctor -c FILE: listeners and servers, too", "none given");
+	doctor_examine(conf, &report);
+	code = json ? report_print_json(&report, stdout) : report_print(&report, stdout);
+	return code < 0 || report.counts[FINDING_FAIL] ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "doctor/warnings.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/addr.h"
+#include "base/cidr.h"
+#include "base/cleanup.h"
+#include "doctor/owner.h"
+#include "doctor/probe.h"
+
+/* A migration takes days. */
+#define MIGRATION_DAYS 14
+#define CONNECT_MS 1000
+
+struct warn {
+	warning_fn *fn;
+	void *context;
+};
+
+static void say(const struct warn *warn, unsigned line, const char *key, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static void say(const struct warn *warn, unsigned line, const char *key, const char *format, ...)
+{
+	char text[400];
+	va_list ap;
+
+	va_start(ap, format);
+	(void)vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	warn->fn(warn->context, line, key, text);
+}
+
+/* The widest public networks that a balancer's operator publishes: Cloudflare's
+ * 104.16.0.0/13, and 2a06:98c0::/29. */
+#define WIDE_IPV4 12
+#define WIDE_IPV6 28
+
+/* A network that nobody is reached in from outside, or a part of one. */
+static bool is_private(const struct cidr *rule)
+{
+	static const char *const nets[] = { "10.0.0.0/8",     "100.64.0.0/10", "127.0.0.0/8",
+					    "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
+					    "fc00::/7",       "fe80::/10" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(nets); i++) {
+		struct cidr net;
+
+		if (!cidr_parse(nets[i], &net) && rule->prefix_len >= net.prefix_len &&
+		    cidr_holds(&net, rule->ip))
+			return true;
+	}
+	return false;
+}
+
+static void warn_trust(const struct warn *warn, const struct conf_listener *listener)
+{
+	for (size_t i = 0; i < listener->trust.n_rules; i++) {
+		const struct cidr *rule = &listener->trust.rules[i];
+		bool v4 = rule->prefix_len >= CIDR_MAPPED_BITS && cidr_is_mapped(rule->ip);
+		unsigned widest = v4 ? CIDR_MAPPED_BITS + WIDE_IPV4 : WIDE_IPV6;
+		char text[CIDR_TEXT_MAX];
+
+		if (rule->prefix_len >= widest || is_private(rule))
+			continue;
+		(void)cidr_format(rule, text, sizeof(text));
+		say(warn, listener->trust_line, "trust",
+		    "%s is a large part of the internet, and whoever is in it may claim to be "
+		    "any client: name the balancers' networks",
+		    text);
+	}
+}
+
+static void warn_optional(const struct warn *warn, const struct conf *conf,
+			  const struct conf_listener *listener)
+{
+	time_t now = time(NULL);
+	struct stat st;
+	long days;
+
+	/* When the line was written is not known; when the file was, is. */
+	if (listener->header != CONF_HEADER_OPTIONAL || !conf->file || stat(conf->file, &st) < 0)
+		return;
+	days = (long)((now - st.st_mtime) / 86400);
+	if (days >= MIGRATION_DAYS)
+		say(warn, listener->header_line, "header",
+		    "optional for %ld days or longer: once every balancer sends the header, "
+		    "set require; until then a balancer that stops sending it goes unnoticed",
+		    days);
+}
+
+/* Whose server is another listener, which waits for a header. */
+static void warn_chain(const struct warn *warn, const struct conf *conf,
+		       const struct conf_listener *listener, const struct conf_server *server)
+{
+	enum conf_client_address how = listener->backend->client_address;
+
+	for (size_t i = 0; i < conf->n_listeners; i++) {
+		const struct conf_listener *other = &conf->listeners[i];
+
+		for (size_t k = 0; k < other->n_binds; k++) {
+			const struct conf_bind *bind = &other->binds[k];
+
+			if (server->addr.port < bind->addr.port ||
+			    server->addr.port > bind->last_port ||
+			    !addr_covers(&bind->addr, &server->addr) ||
+			    !addr_is_local(&server->addr))
+				continue;
+			if (other == listener)
+				say(warn, server->line, "server",
+				    "is [listener %s] itself, whose backend this is: connections "
+				    "would go in a circle",
+				    listener->name);
+			else if (other->header == CONF_HEADER_REQUIRE &&
+				 how != CONF_CLIENT_PROXY_V1 && how != CONF_CLIENT_PROXY_V2)
+				say(warn, server->line, "server",
+				    "is [listener %s], which requires a header, and none is sent "
+				    "to it: client_address = proxy-v2",
+				    other->name);
+		}
+	}
+}
+
+/* The balancer's own address as a server: it would get its connections back. On this very
+ * host both are often at home. */
+static void warn_circle(const struct warn *warn, const struct conf_listener *listener,
+			const struct conf_server *server)
+{
+	for (size_t i = 0; i < listener->trust.n_rules; i++) {
+		const struct cidr *rule = &listener->trust.rules[i];
+		char ip[ADDR_TEXT_MAX];
+
+		if (rule->prefix_len != 128 || memcmp(rule->ip, server->addr.ip, 16) != 0 ||
+		    addr_is_local(&server->addr))
+			continue;
+		(void)addr_format_ip(&server->addr, ip, sizeof(ip));
+		say(warn, server->line, "server",
+		    "%s is a balancer of [listener %s], too: if its port is the balancer's own, "
+		    "connections go in a circle",
+		    ip, listener->name);
+	}
+}
+
+void warnings_of_conf(const struct conf *conf, warning_fn *fn, void *context)
+{
+	const struct warn warn = { fn, context };
+
+	for (size_t i = 0; i < conf->n_listeners; i++) {
+		warn_trust(&warn, &conf->listeners[i]);
+		warn_optional(&warn, conf, &conf->listeners[i]);
+	}
+}
+
+static void warn_owner(const struct warn *warn, const struct listenings *all,
+		       const struct conf_bind *bind, uint16_t port)
+{
+	struct up_addr addr = bind->addr;
+	const struct listening *found;
+	struct owner owner;
+	char text[ADDR_TEXT_MAX];
+
+	addr.port = port;
+	found = listenings_find(all, &addr);
+	if (!found)
+		return;
+	owner_find(found, &owner);
+	if (owner.ours)
+		return;
+	(void)addr_format(&found->addr, text, sizeof(text));
+	say(warn, bind->line, "bind",
+	    owner.pid ? "port %u: %s (pid %d) listens on %s already"
+		      : "port %u: another process (%s, pid %d: not visible) listens on %s already",
+	    port, owner.name, owner.pid, text);
+}
+
+static void warn_owners(const struct warn *warn, const struct conf_listener *listener)
+{
+	_cleanup_(listenings_free) struct listenings all = { 0 };
+
+	if (!listener->n_binds || listenings_read(&all))
+		return;
+	for (size_t k = 0; k < listener->n_binds; k++) {
+		const struct conf_bind *bind = &listener->binds[k];
+
+		for (uint32_t port = bind->addr.port; port <= bind->last_port; port++)
+			warn_owner(warn, &all, bind, (uint16_t)port);
+	}
+}
+
+void warnings_of_host(const struct conf *conf, warning_fn *fn, void *context)
+{
+	const struct warn warn = { fn, context };
+
+	for (size_t i = 0; i < conf->n_listeners; i++) {
+		const struct conf_listener *listener = &conf->listeners[i];
+
+		warn_owners(&warn, listener);
+		for (size_t k = 0; listener->backend && k < listener->backend->n_servers; k++) {
+			warn_chain(&warn, conf, listener, &listener->backend->servers[k]);
+			warn_circle(&warn, listener, &listener->backend->servers[k]);
+		}
+	}
+}
+
+void warnings_of_servers(const struct conf *conf, warning_fn *fn, void *context)
+{
+	const struct conf_server *servers[PROBES_MAX];
+	const struct warn warn = { fn, context };
+	struct probe probes[PROBES_MAX];
+	char text[ADDR_TEXT_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < conf->n_backends; i++) {
+		const struct conf_backend *backend = &conf->backends[i];
+
+		for (size_t k = 0; k < backend->n_servers && n < PROBES_MAX; k++) {
+			probes[n] = (struct probe){ .to = backend->servers[k].addr };
+			servers[n++] = &backend->servers[k];
+		}
+	}
+	probe_run(probes, n, CONNECT_MS);
+	for (size_t i = 0; i < n; i++) {
+		if (probes[i].end == PROBE_OPEN)
+			continue;
+		(void)addr_format(&probes[i].to, text, sizeof(text));
+		say(&warn, servers[i]->line, "server", "%s does not accept connections: %s", text,
+		    strerror(probes[i].err));
+	}
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "kern/survey.h"
+
+#include <errno.h>
+#include <linux/pkt_cls.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+
+#include "base/cleanup.h"
+#include "kern/inline_internal.h"
+
+/* Where tcx programs stand, since Linux 6.6: newer than the headers this is built with. */
+#define ATTACH_TCX_INGRESS ((enum bpf_attach_type)46)
+#define ATTACH_TCX_EGRESS ((enum bpf_attach_type)47)
+
+#define IDS_MAX 64
+#define MAPS_LOOKED_AT 65536 /* of the host: a bound on the walk */
+
+static bool has_prefix(const char *name, const char *prefix)
+{
+	return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
+static struct survey_entry *add(struct survey *survey)
+{
+	struct survey_entry *entry = survey->n < survey->room ? &survey->entries[survey->n] : NULL;
+
+	survey->n++;
+	if (entry)
+		*entry = (struct survey_entry){ 0 };
+	return entry;
+}
+
+/* All programs of ours begin so. */
+static void add_program(struct survey *survey, uint32_t id, const char *where, bool before)
+{
+	_cleanup_close_ int fd = bpf_prog_get_fd_by_id(id);
+	struct survey_entry *entry = add(survey);
+	struct bpf_prog_info info = { 0 };
+	uint32_t len = sizeof(info);
+
+	if (!entry)
+		return;
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) < 0)
+		info.name[0] = '\0';
+	entry->id = id;
+	entry->ours = has_prefix(info.name, "up_");
+	entry->before = before && !entry->ours;
+	(void)snprintf(entry->name, sizeof(entry->name), "%s", info.name[0] ? info.name : "?");
+	(void)snprintf(entry->where, sizeof(entry->where), "%s", where);
+}
+
+struct filters {
+	struct survey *survey;
+	enum tc_way way;
+};
+
+static const struct rtattr *find_attr(const struct rtattr *at, int len, unsigned short type)
+{
+	for (; RTA_OK(at, len); at = RTA_NEXT(at, len)) {
+		if ((at->rta_type & NLA_TYPE_MASK) == type)
+			return at;
+	}
+	return NULL;
+}
+
+static void add_kind(struct survey *survey, const char *kind, const char *where, bool before)
+{
+	struct survey_entry *entry = add(survey);
+
+	if (!entry)
+		return;
+	(void)snprintf(entry->name, sizeof(entry->name), "%s", kind);
+	(void)snprintf(entry->where, sizeof(entry->where), "%s", where);
+	entry->before = before;
+}
+
+static void on_filter(void *context, const struct nlmsghdr *message)
+{
+	const struct filters *filters = context;
+	const struct tcmsg *tc = NLMSG_DATA(message);
+	const struct rtattr *attrs =
+		(const struct rtattr *)((const char *)tc + NLMSG_ALIGN(sizeof(*tc)));
+	int len = (int)message->nlmsg_len - (int)NLMSG_LENGTH(sizeof(*tc));
+	const struct rtattr *kind = find_attr(attrs, len, TCA_KIND);
+	const struct rtattr *options = find_attr(attrs, len, TCA_OPTIONS);
+	uint32_t priority = tc->tcm_info >> 16, id = 0;
+	const struct rtattr *id_attr = NULL;
+	char where[32];
+
+	if (!kind || !options || !tc->tcm_handle) /* the head of a row of filters */
+		return;
+	(void)snprintf(where, sizeof(where), "tc %s priority %u",
+		       filters->way == TC_IN ? "ingress" : "egress", priority);
+	if (strcmp(RTA_DATA(kind), "bpf") == 0)
+		id_attr = find_attr(RTA_DATA(options), (int)RTA_PAYLOAD(options), TCA_BPF_ID);
+	if (!id_attr) {
+		/* Programs share priority 1 with ours, other kinds keep it for themselves. */
+		add_kind(filters->survey, RTA_DATA(kind), where, priority <= 1);
+		return;
+	}
+	memcpy(&id, RTA_DATA(id_attr), sizeof(id));
+	add_program(filters->survey, id, where, priority < 1);
+}
+
+/* Programs of an attachment point of an interface or a cgroup. */
+static int query(int target, enum bpf_attach_type type, const char *where, bool before,
+		 struct survey *survey)
+{
+	LIBBPF_OPTS(bpf_prog_query_opts, opts);
+	uint32_t ids[IDS_MAX];
+
+	opts.prog_ids = ids;
+	opts.prog_cnt = IDS_MAX;
+	if (bpf_prog_query_opts(target, type, &opts) < 0)
+		return -errno;
+	for (uint32_t i = 0; i < opts.prog_cnt && i < IDS_MAX; i++)
+		add_program(survey, ids[i], where, before);
+	return 0;
+}
+
+/* EINVAL: a kernel that has none. */
+static int query_tcx(uint32_t index, enum bpf_attach_type type, const char *where,
+		     struct survey *survey)
+{
+	int err = query((int)index, type, where, true, survey);
+
+	return err == -EINVAL || err == -EOPNOTSUPP ? 0 : err;
+}
+
+int survey_interface(uint32_t index, struct survey *ret)
+{
+	struct filters in = { ret, TC_IN }, out = { ret, TC_OUT };
+	int err = query_tcx(index, ATTACH_TCX_INGRESS, "tcx ingress", ret);
+
+	if (!err)
+		err = query_tcx(index, ATTACH_TCX_EGRESS, "tcx egress", ret);
+	if (!err)
+		err = tc_each_filter(index, TC_IN, on_filter, &in);
+	return err ? err : tc_each_filter(index, TC_OUT, on_filter, &out);
+}
+
+int survey_cgroup(const struct cgroup_root *root, struct survey *ret)
+{
+	int err = query(root->fd, BPF_CGROUP_INET4_GETPEERNAME, "getpeername4", false, ret);
+
+	return err ? err
+		   : query(root->fd, BPF_CGROUP_INET6_GETPEERNAME, "getpeername6", false, ret);
+}
+
+static void add_map(struct survey *survey, const struct bpf_map_info *info)
+{
+	struct survey_entry *entry = add(survey);
+
+	if (!entry)
+		return;
+	entry->id = info->id;
+	entry->ours = strcmp(info->name, "sources") == 0 || strcmp(info->name, "targets") == 0;
+	(void)snprintf(entry->name, sizeof(entry->name), "%s", info->name[0] ? info->name : "?");
+	(void)snprintf(entry->where, sizeof(entry->where), "%s",
+		       info->type == BPF_MAP_TYPE_SOCKMAP ? "sockmap" : "sockhash");
+}
+
+int survey_sockmaps(struct survey *ret)
+{
+	uint32_t id = 0;
+
+	for (unsigned i = 0; i < MAPS_LOOKED_AT; i++) {
+		struct bpf_map_info info = { 0 };
+		uint32_t len = sizeof(info);
+		_cleanup_close_ int fd = -1;
+
+		if (bpf_map_get_next_id(id, &id) < 0)
+			return errno == ENOENT ? 0 : -errno;
+		fd = bpf_map_get_fd_by_id(id);
+		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) < 0)
+			continue; /* gone meanwhile */
+		if (info.type == BPF_MAP_TYPE_SOCKMAP || info.type == BPF_MAP_TYPE_SOCKHASH)
+			add_map(ret, &info);
+	}
+	return 0;
+}

@@ -6,6 +6,7 @@
 #ifndef INLINE_FLOW_BPF_H
 #define INLINE_FLOW_BPF_H
 
+#include "inline_deny.bpf.h"
 #include "inline_packet.bpf.h"
 
 #define CLOCK_MONOTONIC 1 /* include/uapi/linux/time.h */
@@ -193,6 +194,8 @@ static __always_inline void header_late(const struct up_flow_key *key, struct up
 	}
 	if (!(flow->options & UP_FLOW_OPTIONAL) || flow->got) {
 		flow_refuse(key, flow, UP_REASON_TIMEOUT);
+	} else if (is_denied(key->remote_ip)) {
+		flow_refuse(key, flow, UP_REASON_DENIED);
 	} else if (flow_change(flow, word, FLOW_WORD(UP_FLOW_OPEN, 0))) {
 		flow->opened_ns = bpf_ktime_get_ns();
 		FLOW_STAT(plain);

@@ -124,6 +124,9 @@ static __always_inline int header_complete(struct __sk_buff *skb, struct packet 
 		flow->client = header->src;
 	flow->version = header->version;
 	flow->command = header->command;
+	/* A header that names nobody is the balancer's own: its health checks are not a client's. */
+	if (header->has_addr && is_denied(header->src.ip))
+		return header_refuse(skb, p, flow, UP_REASON_DENIED);
 	flow->opened_ns = bpf_ktime_get_ns();
 	if (!flow_change(flow, FLOW_WORD(UP_FLOW_HEADER, 0), FLOW_WORD(UP_FLOW_OPEN, header->len)))
 		return pass_refused(skb, p, flow); /* its time was over meanwhile */
@@ -177,6 +180,8 @@ static __always_inline int header_absent(struct __sk_buff *skb, struct packet *p
 	struct up_flow *flow = piece->flow;
 	int verdict = PASS;
 
+	if (is_denied(p->key.remote_ip))
+		return header_refuse(skb, p, flow, UP_REASON_DENIED);
 	flow->opened_ns = bpf_ktime_get_ns();
 	if (!flow_change(flow, FLOW_WORD(UP_FLOW_HEADER, 0), FLOW_WORD(UP_FLOW_OPEN, 0)))
 		return pass_refused(skb, p, flow);

@@ -67,11 +67,12 @@ static __noinline int reset_sender(struct __sk_buff *skb, struct packet *p)
 }
 
 /* On its own, for its stack. */
-static __noinline void event_untrusted(const struct packet *p, const struct up_listen *listen)
+static __noinline void event_stranger(const struct packet *p, const struct up_listen *listen,
+				      __u16 reason)
 {
 	struct up_flow nobody = { .listener = listen->id,
 				  .created_ns = bpf_ktime_get_ns(),
-				  .reason = UP_REASON_UNTRUSTED };
+				  .reason = reason };
 
 	event_send(UP_EVENT_REFUSED, &p->key, &nobody);
 }
@@ -79,10 +80,15 @@ static __noinline void event_untrusted(const struct packet *p, const struct up_l
 static __always_inline int syn_untrusted(struct __sk_buff *skb, struct packet *p,
 					 const struct up_listen *listen)
 {
-	if (listen->options & UP_FLOW_PASS_OTHERS)
+	if (!(listen->options & UP_FLOW_PASS_OTHERS)) {
+		FLOW_STAT(untrusted);
+		event_stranger(p, listen, UP_REASON_UNTRUSTED);
+	} else if (is_denied(p->key.remote_ip)) {
+		FLOW_STAT(refused);
+		event_stranger(p, listen, UP_REASON_DENIED);
+	} else {
 		return PASS;
-	FLOW_STAT(untrusted);
-	event_untrusted(p, listen);
+	}
 	return reset_sender(skb, p);
 }
 
@@ -144,13 +150,6 @@ static __noinline int syn_pass(struct __sk_buff *skb, struct packet *p, const st
 		return PASS;
 	FLOW_STAT(failed);
 	return DROP;
-}
-
-static __always_inline bool is_mapped(const __u8 *ip)
-{
-	const __u32 *words = (const __u32 *)ip;
-
-	return !words[0] && !words[1] && words[2] == bpf_htonl(0xFFFF);
 }
 
 /* Has the app's host a connection, of its own point of view, that is not over? */

@@ -17,6 +17,7 @@
 #include "daemon/announce.h"
 #include "daemon/kernel_side.h"
 #include "daemon/watchdog.h"
+#include "deny/deny.h"
 #include "inline/inline.h"
 #include "obs/log.h"
 #include "obs/notify.h"
@@ -104,6 +105,18 @@ static int open_log(struct daemon *daemon)
 	return err;
 }
 
+static int open_deny(struct daemon *daemon)
+{
+	const struct deny_params params = {
+		.loop = daemon->loop,
+		.file = conf_of(daemon)->deny_file,
+		.entries = conf_of(daemon)->deny_entries,
+		.needs_kernel = conf_count(conf_of(daemon), CONF_ENGINE_INLINE) > 0,
+	};
+
+	return deny_start(&params, &daemon->relay.deny);
+}
+
 static int open_inline(struct daemon *daemon)
 {
 	const struct inline_params params = {
@@ -111,6 +124,7 @@ static int open_inline(struct daemon *daemon)
 		.loop = daemon->loop,
 		.log = daemon->relay.log,
 		.log_queue = daemon->relay.n_workers,
+		.deny_fd = deny_map_fd(daemon->relay.deny),
 	};
 
 	if (!conf_count(conf_of(daemon), CONF_ENGINE_INLINE))
@@ -311,6 +325,8 @@ static int start(struct daemon *daemon)
 		err = open_done(daemon);
 	if (!err)
 		err = open_log(daemon);
+	if (!err)
+		err = open_deny(daemon);
 	if (err)
 		return err;
 	kernel_side_open(&daemon->relay, conf_of(daemon));
@@ -337,6 +353,7 @@ static void stop(struct daemon *daemon)
 	free(relay->workers);
 	kern_hook_close(relay->hook);
 	kern_close(relay->kern);
+	deny_stop(relay->deny);
 	client_log_stop(relay->log);
 	if (daemon->first)
 		generation_discard(daemon->first);

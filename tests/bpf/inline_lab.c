@@ -225,6 +225,7 @@ void lab_begin(const struct lab_mode *mode)
 	empty(lab.skel->maps.partials);
 	empty(lab.skel->maps.listeners);
 	empty(lab.skel->maps.trust);
+	empty(lab.skel->maps.deny_list);
 	forget_stats();
 	while (lab_reply(&rest)) {
 	}
@@ -330,6 +331,8 @@ int lab_set_up(void **state)
 		err = bpf_map__set_max_entries(lab.skel->maps.aliases, MAX_FLOWS);
 	if (!err)
 		err = bpf_map__set_max_entries(lab.skel->maps.partials, MAX_FLOWS);
+	if (!err)
+		err = bpf_map__set_max_entries(lab.skel->maps.deny_list, MAX_DENIED);
 	if (!err)
 		err = bpf_map__set_max_entries(lab.skel->maps.flow_events, 1 << 16);
 	if (!err)

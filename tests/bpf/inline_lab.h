@@ -33,6 +33,7 @@
 #define APP_PORT 3000 /* of the modes that move the port */
 #define LISTENER 7
 #define MAX_FLOWS 4
+#define MAX_DENIED 256
 #define WINDOW_SENDER 501
 #define WINDOW_HOST 4321
 #define TIME_SENDER 0x11223344

@@ -11,16 +11,6 @@ static void optional(void)
 	lab_listen();
 }
 
-/* The packet that is refused becomes a RST to the host, and one to the sender. */
-static void both_reset(const struct segment *in, uint32_t at, uint32_t heard)
-{
-	struct segment expect = answered(in, RST);
-
-	in_passes(in, &expect);
-	expect = owns(in, at, heard, RST | ACK);
-	replied(&expect);
-}
-
 /* RST both ways, and whatever comes later is answered in the same manner. */
 static void refused_with(const char *bytes, size_t len, uint8_t flags, enum up_reason reason)
 {

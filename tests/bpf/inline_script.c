@@ -183,6 +183,15 @@ struct segment moved(const struct segment *in, uint32_t at, size_t cut)
 	return segment;
 }
 
+void both_reset(const struct segment *in, uint32_t at, uint32_t heard)
+{
+	struct segment expect = answered(in, RST);
+
+	in_passes(in, &expect);
+	expect = owns(in, at, heard, RST | ACK);
+	replied(&expect);
+}
+
 void handshake(void)
 {
 	struct segment first = syn(), second = syn_ack();

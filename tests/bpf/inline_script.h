@@ -43,6 +43,9 @@ struct segment moved(const struct segment *in, uint32_t at, size_t cut);
 /* What is left for the host of a packet that we have answered: nothing but its header. */
 struct segment answered(const struct segment *in, uint8_t flags);
 
+/* The packet that is refused becomes a RST to the host, and one to the sender. */
+void both_reset(const struct segment *in, uint32_t at, uint32_t heard);
+
 /* SYN and SYN-ACK, both passed. */
 void handshake(void);
 /* With a header and payload in one segment; the event is taken. */

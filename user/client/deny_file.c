@@ -149,30 +149,44 @@ static int add(struct deny_rules *rules, size_t *room, const struct deny_rule *r
 	return 0;
 }
 
-static int read_lines(FILE *file, uint64_t from_us, uint32_t max, struct deny_rules *rules,
-		      unsigned *ret_line, char *why, size_t why_size)
+struct reader {
+	FILE *file;
+	uint64_t from_us; /* what "for" counts from */
+	uint32_t max;
+	unsigned line;
+	char why[256];
+};
+
+static int read_line(struct reader *reader, const char *line, struct deny_rules *rules,
+		     size_t *room)
+{
+	struct deny_rule rule = { 0 };
+	int err = deny_rule_parse(line, reader->from_us, &rule, reader->why, sizeof(reader->why));
+
+	if (err)
+		return err;
+	if (rules->n >= reader->max) {
+		(void)snprintf(reader->why, sizeof(reader->why),
+			       "more than deny_entries = %" PRIu32, reader->max);
+		return -ENOSPC;
+	}
+	rule.line = reader->line;
+	return add(rules, room, &rule);
+}
+
+static int read_lines(struct reader *reader, struct deny_rules *rules)
 {
 	_cleanup_free_ char *line = NULL;
 	size_t size = 0, room = 0;
 	int err = 0;
 
-	while (!err && getline(&line, &size, file) >= 0) {
-		struct deny_rule rule = { 0 };
-
-		(*ret_line)++;
+	while (!err && getline(&line, &size, reader->file) >= 0) {
+		reader->line++;
 		line[strcspn(line, "#;")] = '\0';
-		if (!line[strspn(line, space)])
-			continue;
-		err = deny_rule_parse(line, from_us, &rule, why, why_size);
-		if (!err && rules->n >= max) {
-			(void)snprintf(why, why_size, "more than deny_entries = %" PRIu32, max);
-			err = -ENOSPC;
-		}
-		rule.line = *ret_line;
-		if (!err)
-			err = add(rules, &room, &rule);
+		if (line[strspn(line, space)])
+			err = read_line(reader, line, rules, &room);
 	}
-	return err || !ferror(file) ? err : -EIO;
+	return err || !ferror(reader->file) ? err : -EIO;
 }
 
 static void cleanup_file(FILE **file)
@@ -186,8 +200,7 @@ int deny_file_read(const char *path, uint32_t max, struct deny_rules *ret, char 
 {
 	_cleanup_(deny_rules_free) struct deny_rules rules = { 0 };
 	_cleanup_(cleanup_file) FILE *file = fopen(path, "re");
-	char message[256] = "";
-	unsigned line = 0;
+	struct reader reader = { .file = file, .max = max };
 	struct stat st;
 	int err;
 
@@ -196,11 +209,11 @@ int deny_file_read(const char *path, uint32_t max, struct deny_rules *ret, char 
 		(void)snprintf(why, why_size, "%s: %s", path, strerror(-err));
 		return err;
 	}
-	err = read_lines(file, (uint64_t)st.st_mtim.tv_sec * 1000000, max, &rules, &line, message,
-			 sizeof(message));
+	reader.from_us = (uint64_t)st.st_mtim.tv_sec * 1000000;
+	err = read_lines(&reader, &rules);
 	if (err) {
-		(void)snprintf(why, why_size, "%s:%u: %s", path, line,
-			       *message ? message : strerror(-err));
+		(void)snprintf(why, why_size, "%s:%u: %s", path, reader.line,
+			       *reader.why ? reader.why : strerror(-err));
 		return err;
 	}
 	*ret = rules;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cmd/cmd.h"
+#include "kern/deny.h"
 #include "kern/hook.h"
 #include "kern/inline.h"
 
@@ -57,6 +58,8 @@ int cmd_detach(int argc, char **argv)
 	err = kern_inline_detach(NULL, force, &done, why, sizeof(why));
 	if (!err)
 		err = kern_hook_remove(NULL);
+	if (!err)
+		kern_deny_sweep(NULL);
 	if (err) {
 		(void)fprintf(stderr, "unproxy detach: %s\n", *why ? why : strerror(-err));
 		return EXIT_FAILURE;

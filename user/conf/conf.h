@@ -103,6 +103,8 @@ struct conf {
 	uint32_t drain_timeout_ms; /* default 30000 */
 	uint32_t max_connections;  /* in all; 0: from the fd limit */
 	uint32_t inline_flows;     /* connections the inline engine has room for */
+	char *deny_file;           /* path, NULL is off */
+	uint32_t deny_entries;     /* networks that can be denied or allowed, in all */
 	bool detach_on_exit;       /* its programs go when the daemon goes; default no */
 	struct conf_listener *listeners;
 	size_t n_listeners;

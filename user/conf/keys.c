@@ -92,6 +92,13 @@ const struct key keys[] = {
 	{ U(max_connections), .name = "max_connections", .type = KEY_NUMBER, .max = 10000000,
 	  .auto_word = "auto", .default_text = "auto",
 	  .help = "Connections in all; `auto` is what the limit of open files allows." },
+	{ U(deny_file), .name = "deny_file", .type = KEY_PATH, .default_text = "off",
+	  .help = "Clients to refuse: a file of addresses and CIDRs, one a line; see "
+		  "[deny.md](deny.md)." },
+	{ U(deny_entries), .name = "deny_entries", .type = KEY_NUMBER, .min = 1, .max = 16777216,
+	  .default_text = "1048576",
+	  .help = "Networks that there is room for, of `deny_file` and of `unproxy deny` "
+		  "together. Memory is taken as they come." },
 	{ U(inline_flows), .name = "inline_flows", .type = KEY_NUMBER, .min = 1024, .max = 16777216,
 	  .default_text = "262144",
 	  .help = "Connections that listeners with `engine = inline` have room for together. "

@@ -215,6 +215,7 @@ void conf_free(struct conf *conf)
 	free(conf->listeners);
 	free(conf->backends);
 	free(conf->client_log);
+	free(conf->deny_file);
 	free(conf->file);
 	free(conf);
 }

@@ -32,6 +32,7 @@
 struct inline_engine {
 	const struct conf *conf;
 	struct loop *loop;
+	int deny_fd;
 	struct kern_inline *kern;
 	struct kern_hook *hook; /* NULL: apps are not told of their clients */
 	struct policy policy;
@@ -242,6 +243,7 @@ static int open_kern(struct inline_engine *engine)
 {
 	const struct kern_inline_params params = {
 		.flows = engine->conf->inline_flows,
+		.deny_fd = engine->deny_fd,
 		.fn = on_event,
 		.context = engine,
 	};
@@ -330,6 +332,7 @@ int inline_start(const struct inline_params *params, struct inline_engine **ret)
 		return -ENOMEM;
 	engine->conf = params->conf;
 	engine->loop = params->loop;
+	engine->deny_fd = params->deny_fd;
 	engine->attach = (struct attach){ .conf = params->conf, .policy = &engine->policy };
 	engine->events = (struct events){
 		.conf = params->conf,

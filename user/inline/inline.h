@@ -19,6 +19,7 @@ struct inline_params {
 	struct loop *loop;
 	struct client_log *log; /* NULL: no client log */
 	unsigned log_queue;     /* this engine's own queue of it */
+	int deny_fd;            /* of deny_map_fd() */
 };
 
 /* Load, take over what an earlier daemon left, attach, begin to log. Says itself what

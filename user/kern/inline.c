@@ -86,6 +86,8 @@ static int bring_up(struct kern_inline *kern, const struct kern_inline_params *p
 	if (!kern->skel)
 		return kern_fail(why, why_size, "open", -errno);
 	err = set_sizes(kern->skel, params->flows);
+	if (!err)
+		err = bpf_map__reuse_fd(kern->skel->maps.deny_list, params->deny_fd);
 	if (err)
 		return kern_fail(why, why_size, "size maps", err);
 	err = inline_adopt(kern->skel->obj, kern, &kern->adopted, why, why_size);

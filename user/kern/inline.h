@@ -20,6 +20,7 @@ typedef void kern_inline_event_fn(void *context, const struct up_flow_event *eve
 
 struct kern_inline_params {
 	uint32_t flows;       /* connections there is room for */
+	int deny_fd;          /* of kern_deny_fd() */
 	const char *pin_root; /* NULL: "/sys/fs/bpf/unproxy" */
 	kern_inline_event_fn *fn;
 	void *context;

@@ -28,9 +28,11 @@ uint64_t kern_netns(void)
 	return stat("/proc/thread-self/ns/net", &st) < 0 ? 0 : st.st_ino;
 }
 
+/* Not the one that is lent to us: it has a pin of its own. */
 static bool is_pinned(const struct bpf_map *map)
 {
-	return !bpf_map__is_internal(map) && !strstr(bpf_map__name(map), "scratch");
+	return !bpf_map__is_internal(map) && !strstr(bpf_map__name(map), "scratch") &&
+	       strcmp(bpf_map__name(map), "deny_list") != 0;
 }
 
 static void path_of(const char *pin_path, const char *prefix, const char *name, char *ret)

@@ -12,6 +12,7 @@
 
 #include "base/socket.h"
 #include "client/reason.h"
+#include "deny/deny.h"
 #include "obs/log.h"
 #include "relay/listener.h"
 #include "relay/path_copy.h"
@@ -48,6 +49,14 @@ static int keep_tlvs(struct session *session, const uint8_t *bytes, const struct
 	return 0;
 }
 
+/* A header that names nobody is the balancer's own: its health checks are not a client's. */
+static bool is_denied(const struct session *session, const struct up_header *header)
+{
+	if (header->version && !header->has_addr)
+		return false;
+	return deny_refuses(session->worker->relay->deny, session->client.ip);
+}
+
 /* The header is known (len 0: a plain client): bytes[len..n) is payload. */
 static enum session_state adopt(struct session *session, const uint8_t *bytes, uint32_t n,
 				const struct up_header *header)
@@ -76,6 +85,8 @@ static enum session_state adopt(struct session *session, const uint8_t *bytes, u
 	free(old); /* bytes may lie in it */
 	if (err)
 		return refuse(session, UP_REASON_NO_RESOURCES, NULL);
+	if (is_denied(session, header))
+		return refuse(session, UP_REASON_DENIED, NULL);
 	return SESSION_CONNECT;
 }
 

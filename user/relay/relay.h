@@ -19,6 +19,7 @@
 #include "loop/loop.h"
 #include "relay/generation.h"
 
+struct deny;
 struct limits;
 
 /* Read at once in user space, by whichever path. */
@@ -50,6 +51,7 @@ struct relay {
 	struct kern *kern;              /* NULL: no kernel path on this host */
 	struct kern_hook *hook;         /* NULL: servers are not told of their clients */
 	struct client_log *log;         /* NULL: no client log */
+	struct deny *deny;              /* clients to refuse */
 	struct limits *limits;          /* connections per source and listener */
 	bool io_uring;                  /* may be used where the host has it */
 	uint32_t max_connections;

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Clients on the deny list, by their true address: the app never sees them, with either engine."""
+import os
+
+import pytest
+
+from conftest import BARE, STAND_IN
+from harness import daemon as d
+from harness import headers
+from harness import inline as i
+from harness.apps import Recorder, ask
+from harness.netns import CLIENT4, HOST4, HOST6
+
+pytestmark = pytest.mark.skipif(bool(BARE or STAND_IN), reason="SKIP: only unproxy denies")
+BAD4, GOOD4, BAD6, GOOD6 = "198.51.100.7", "198.51.100.8", "2001:db8::7", "2001:db9::7"
+REFUSED, SERVED = (b"", "rst"), (b"hello", "eof")
+
+
+class Host:
+    """One daemon with one listener, its app, and clients behind a balancer."""
+
+    def __init__(self, bench, tmp_path, engine):
+        self.bench, self.engine, self.file = bench, engine, str(tmp_path / "deny.list")
+        self.cls = i.InlineDaemon if engine == "inline" else d.Daemon
+        self.port = d.PORT if engine == "inline" else d.BACKEND_PORT
+        self.app = Recorder(bench.net.host, self.port, "::")
+
+    def text(self, general=None, **keys):
+        """The configuration's sections."""
+        if self.engine == "inline":
+            return d.section("unproxy", **(general or {})) + i.listener(**keys)
+        return d.section("unproxy", **(general or {})) + d.listener(**keys) + d.backend()
+
+    def start(self, general=None, **keys):
+        return self.bench.daemon(self.text(general, **keys), cls=self.cls)
+
+    def write(self, text):
+        with open(self.file, "w") as f:
+            f.write(text)
+
+    def says(self, header, address=HOST4):
+        return ask(self.bench.net.client, address, d.PORT, header + b"hello")
+
+    def client(self, client, v=headers.v1, address=HOST4):
+        return self.says(v(client, server="2001:db8::99" if ":" in client else "203.0.113.9"), address)
+
+    @property
+    def accepted(self):
+        return len(self.app.seen)
+
+
+@pytest.fixture(params=["relay", "inline"])
+def host(request, bench, tmp_path):
+    return Host(bench, tmp_path, request.param)
+
+
+def test_file(host):
+    """Refused for what the header says, IPv4 and IPv6, both versions; others go on, and the balancer's own."""
+    host.write(f"# bad people\n{BAD4}\n192.0.2.0/24\n192.0.2.128/25 allow\n2001:db8::/32 ; all of them\n{CLIENT4}\n"
+               "203.0.113.1 until 2020-01-01 # long ago\n")
+    daemon = host.start({"deny_file": host.file})
+    assert daemon.events("deny.on") == [{"control": "0", "file": "5"}]
+    for v in (headers.v1, headers.v2):
+        for bad in (BAD4, "192.0.2.1", BAD6):
+            assert host.client(bad, v) == REFUSED, bad
+        for good in (GOOD4, "192.0.2.129", GOOD6, "203.0.113.1"):
+            assert host.client(good, v) == SERVED, good
+    assert host.client(BAD4, headers.v1, HOST6) == REFUSED
+    assert host.client(GOOD4, headers.v1, HOST6) == SERVED
+    assert host.says(b"PROXY UNKNOWN\r\n") == host.says(headers.LOCAL) == SERVED, "the balancer is no client"
+    assert host.accepted == 11
+    for record in daemon.records(7, event="refused"):
+        assert record["reason"] == "denied" and record["client_ip"] in (BAD4, "192.0.2.1", BAD6), record
+        assert record["balancer_ip"] in (CLIENT4, "fd77::1") and "deny list" in record["hint"], record
+    assert not os.path.exists(i.PINS + "/deny_list"), "it has a pin of its own"
+
+
+def test_plain_clients(host):
+    """Without a header the sender is the client."""
+    host.write(CLIENT4 + "\n")
+    keys = {"header": "optional"} | ({"untrusted": "pass"} if host.engine == "inline" else {})
+    daemon = host.start({"deny_file": host.file}, trust="10.77.0.1, 10.77.0.2, fd77::/64", **keys)
+    net = host.bench.net
+    assert ask(net.client, HOST4, d.PORT, b"hello", "10.77.0.2") == SERVED
+    assert ask(net.client, HOST4, d.PORT, b"hello") == REFUSED
+    assert host.client(GOOD4) == SERVED, "the balancer's address does not matter where there is a header"
+    assert ask(net.client, HOST4, d.PORT, b"hello", "10.77.0.3") == SERVED
+    assert host.accepted == 3
+    assert [r["client_ip"] for r in daemon.records(1, reason="denied")] == [CLIENT4]
+
+
+def test_bad_file(host):
+    """Named by line; nothing is started over it, and nothing left."""
+    host.write("192.0.2.1\n192.0.2.0/8\n")
+    daemon = host.bench.daemon(host.text({"deny_file": host.file}), start=False, cls=d.Daemon)
+    daemon.spawn()
+    assert daemon.exit_code() == 1
+    assert f"{host.file}:2: \"192.0.2.0/8\" has bits set" in daemon.log()

@@ -322,8 +322,13 @@ enum relay_result kernel_move(struct session *session, enum way way)
 	}
 	if (!copy_flush(session, way))
 		return RELAY_AGAIN;
-	if (flow->kernel_refused)
-		return copy_move(session, way);
+	if (flow->kernel_refused) {
+		/* An end is told though bytes may wait yet, in the program's queue. */
+		result = copy_move(session, way);
+		if (result == RELAY_EOF)
+			source->flags |= LEG_READABLE;
+		return result == RELAY_EOF ? accel_finish(session, way) : result;
+	}
 	result = accel_move_kept(session, way);
 	if (result == RELAY_AGAIN && accel->kernel_mode && source->flags & (LEG_HUP | LEG_DEAD))
 		return accel_finish(session, way);

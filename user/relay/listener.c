@@ -50,7 +50,8 @@ static void pause_all(struct worker *worker, const char *why)
 	if (!worker->accepting)
 		return;
 	counter_add(&worker->relay->counters.accept_pauses, 1);
-	if (loop_now(worker->loop) - worker->pause_logged_us > PAUSE_LOG_US) {
+	if (!worker->pause_logged_us ||
+	    loop_now(worker->loop) - worker->pause_logged_us > PAUSE_LOG_US) {
 		worker->pause_logged_us = loop_now(worker->loop);
 		log_warn("accept.paused worker=%u reason=\"%s\" action=\"new connections wait\"",
 			 worker->index, why);
@@ -204,14 +205,28 @@ static void on_connections(struct loop_source *source, uint32_t events)
 		;
 	if (listener->source.fn && by_uring(listener)) {
 		listener_pause(listener);
-		(void)listener_resume(listener);
+		listener_resume(listener);
 	}
 }
 
 static int watch(struct listener *listener)
 {
+	int err;
+
 	listener->source.fn = on_connections;
-	return loop_add(listener->worker->loop, &listener->source, EPOLLIN);
+	err = loop_add(listener->worker->loop, &listener->source, EPOLLIN);
+	if (err)
+		listener->source.fn = NULL;
+	return err;
+}
+
+/* Who comes meanwhile waits in the backlog. */
+static void watch_or_pause(struct listener *listener)
+{
+	int err = watch(listener);
+
+	if (err)
+		pause_all(listener->worker, strerror(-err));
 }
 
 static void leave_uring(struct listener *listener)
@@ -279,9 +294,9 @@ void listener_accepted(struct uring_op *op, int result, bool more)
 	if (listener->closing)
 		closed(listener);
 	else if (worker->accepting && result < 0 && result != -ECANCELED)
-		(void)watch(listener); /* accept4() will meet the error, too, or was luckier */
+		watch_or_pause(listener); /* accept4() will meet the error, or was luckier */
 	else if (worker->accepting)
-		(void)listener_resume(listener);
+		listener_resume(listener);
 }
 
 int listener_new(struct worker *worker, const struct rules *rules, const struct up_addr *addr,
@@ -340,7 +355,7 @@ void listener_begin(struct listener *listener)
 	list_remove(&listener->all);
 	list_append(&worker->listeners, &listener->all);
 	if (worker->accepting)
-		(void)listener_resume(listener);
+		listener_resume(listener);
 }
 
 void listener_switch(struct listener *listener, const struct rules *rules)
@@ -355,17 +370,18 @@ void listener_switch(struct listener *listener, const struct rules *rules)
 	generation_leave(before->generation, listener->worker->index);
 }
 
-int listener_resume(struct listener *listener)
+void listener_resume(struct listener *listener)
 {
 	struct uring *uring = loop_uring(listener->worker->loop);
 
 	if (listener->accepting) /* paused just now: its last word comes back here */
-		return 0;
-	if (!by_uring(listener) || uring_accept(uring, &listener->accept, listener->source.fd))
-		return watch(listener);
+		return;
+	if (!by_uring(listener) || uring_accept(uring, &listener->accept, listener->source.fd)) {
+		watch_or_pause(listener);
+		return;
+	}
 	listener->accepting = true;
 	listener->leaving = false;
-	return 0;
 }
 
 void listener_pause(struct listener *listener)

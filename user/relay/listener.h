@@ -38,7 +38,7 @@ void listener_begin(struct listener *listener);
 void listener_switch(struct listener *listener, const struct rules *rules);
 
 /* Start or stop taking connections; those in the backlog wait. */
-int listener_resume(struct listener *listener);
+void listener_resume(struct listener *listener);
 void listener_pause(struct listener *listener);
 
 /* uring_handlers.accepted of struct listener's accept. */

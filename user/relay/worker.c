@@ -191,9 +191,9 @@ static void on_accept_again(struct loop_timer *timer)
 	struct worker *worker = container_of(timer, struct worker, accept_again);
 
 	worker->accepting = true;
-	for (struct list *item = worker->listeners.next; item != &worker->listeners;
-	     item = item->next)
-		(void)listener_resume(container_of(item, struct listener, all));
+	for (struct list *item = worker->listeners.next;
+	     worker->accepting && item != &worker->listeners; item = item->next)
+		listener_resume(container_of(item, struct listener, all));
 }
 
 static void on_tick(struct loop_timer *timer)

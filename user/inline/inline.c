@@ -82,8 +82,9 @@ static void look(struct inline_engine *engine)
 		if (engine->settling)
 			know_flows(engine);
 		engine->settling = false;
-		(void)loop_modify(engine->loop, &engine->source, EPOLLIN | EPOLLONESHOT);
-		return;
+		if (loop_modify(engine->loop, &engine->source, EPOLLIN | EPOLLONESHOT) == 0)
+			return;
+		/* Nobody would tell of the next event: look by the clock. */
 	}
 	(void)loop_timer_arm(engine->loop, &engine->again, more ? EVENTS_MORE_US : EVENTS_US);
 }

@@ -246,6 +246,8 @@ void kern_inline_close(struct kern_inline *kern, bool detach)
 	/* Where nothing is attached, nothing needs the pins. */
 	if (kern->pin_dir_fd >= 0 && (detach || (kern->fresh && known && known->n == 0)))
 		inline_unpin(kern->pin_path, kern->pin_dir_fd);
+	else if (kern->pin_dir_fd >= 0)
+		(void)rmdir(kern->pin_path); /* ours by name alone, and empty: else it stays */
 	free(known);
 	ring_buffer__free(kern->ring);
 	inline_bpf__destroy(kern->skel);

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What fails in the daemon's hands one day: it keeps serving, says what it lost, and recovers."""
+import json
+import os
+import subprocess
+import threading
+import time
+
+import pytest
+
+from conftest import STAND_IN
+from harness import daemon as d
+from harness import headers, inline
+from harness.apps import Recorder, ask, echo
+from harness.faults import Faults
+from harness.netns import HOST4
+from harness.wait import until
+
+pytestmark = pytest.mark.skipif(bool(STAND_IN), reason="SKIP: a stand-in has other faults")
+URING = pytest.mark.parametrize("uring", ["yes", "no"], ids=["uring", "epoll"])
+EPOLL_ADD, EPOLL_DEL, EPOLL_MOD = 1, 2, 3
+MAP_UPDATE = 2
+AT_START = range(*map(int, os.environ["FAULTS_AT_START"].split("-"))) if "FAULTS_AT_START" in os.environ else None  # each call in turn, by hand
+
+
+@pytest.fixture
+def faults(tmp_path):
+    return Faults(tmp_path)
+
+
+@pytest.fixture
+def start(bench, faults):
+    def run(uring="yes", text=None, **keys):
+        text = text or d.listener(**keys) + d.backend(retry="10ms", retry_max="50ms")
+        return bench.daemon(d.section("unproxy", io_uring=uring, workers=1) + text, env=faults.env)
+    return run
+
+
+def one(bench, port=d.PORT):
+    return echo(bench.net.client, HOST4, port)
+
+
+def works(bench, times=5):
+    """Connections, one after the other, all of them whole."""
+    assert all(one(bench) for _ in range(times))
+
+
+# ---- calls that fail, one kind after the other, one daemon ----
+
+def test_accept(bench, faults, start):
+    """Nobody is turned away: who cannot be accepted waits in the backlog. (io_uring accepts without accept4().)"""
+    daemon = start("no")
+    Recorder(bench.net.host, d.BACKEND_PORT)
+    for error in ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "ECONNABORTED", "EPERM", "EPROTO", "EINTR", "ENETDOWN"):
+        faults.arm("accept4", error, 3)
+        assert one(bench), error
+        faults.spent("accept4")
+    works(bench)
+    assert len(daemon.events("accept.paused")) == 1, "said once a minute, not each time"
+    assert daemon.events("accept.paused")[0]["reason"] == "Too many open files"
+
+
+@URING
+def test_connect(bench, faults, start, uring):
+    """A server's refusal is the server's affair; a lack of ours is not blamed on the server."""
+    daemon = start(uring)
+    Recorder(bench.net.host, d.BACKEND_PORT)
+    for call, error, reason in (("connect", "ECONNREFUSED", "no_backend"), ("connect", "ENETUNREACH", "no_backend"),
+                                ("connect", "EADDRNOTAVAIL", "no_backend"), ("connect", "ENOBUFS", "no_resources"),
+                                ("socket", "EMFILE", "no_resources"), ("socket", "ENOMEM", "no_resources")):
+        faults.arm(call, error)
+        assert not one(bench), error
+        faults.spent(call)
+        record = daemon.records(event="refused")[-1] if daemon.records(event="refused") else None
+        until(lambda: any(r["reason"] == reason for r in daemon.records(event="refused")), lambda: f"{error}: {record}")
+        until(lambda: one(bench), f"after {error} of {call} it serves", 5)
+    works(bench)
+    said = [e["error"] for e in daemon.events("backend.down")]
+    assert said == ["Connection refused", "Network is unreachable", "Cannot assign requested address"], said
+
+
+@URING
+def test_connect_with_another_server(bench, faults, start, uring):
+    """The next server is tried, the client does not notice."""
+    start(uring, d.listener() + d.backend(server=["127.0.0.1:3000", "127.0.0.1:3001"], retry="10ms", retry_max="10ms"))
+    Recorder(bench.net.host, 3000)
+    Recorder(bench.net.host, 3001)
+    for error in ("ECONNREFUSED", "EADDRNOTAVAIL", "EACCES"):
+        faults.arm("connect", error)
+        assert one(bench), error
+        faults.spent("connect")
+        until(lambda: len(bench.daemons[0].events("backend.up")) == len(bench.daemons[0].events("backend.down")) if one(bench) else False,
+              f"{error}: both serve again")
+
+
+@URING
+def test_epoll_ctl(bench, faults, start, uring):
+    """A connection that cannot be watched is reset and said so; a listener that cannot is watched later."""
+    daemon = start(uring)
+    Recorder(bench.net.host, d.BACKEND_PORT)
+    works(bench)
+    for op in (EPOLL_ADD, EPOLL_MOD):
+        for error in ("ENOMEM", "ENOSPC"):
+            for skip in range(3):
+                faults.arm("epoll_ctl", error, skip=skip, only=op)
+                ended = [ask(bench.net.client, HOST4, d.PORT, headers.v1() + b"x" * 100000) for _ in range(4)]
+                faults.disarm("epoll_ctl")
+                assert all(how == (b"x" * 100000, "eof") or how[1] == "rst" for how in ended), "whole, or reset: never cut short"
+                until(lambda: one(bench), f"after {error} of epoll_ctl {op} it serves", 5)
+    works(bench)
+    assert daemon.alive()
+
+
+def test_a_listener_that_cannot_be_watched(bench, faults, start):
+    """Paused for want of descriptors, and then epoll has no memory: it listens again all the same."""
+    daemon = start("no")
+    Recorder(bench.net.host, d.BACKEND_PORT)
+    works(bench)
+    faults.arm("epoll_ctl", "ENOMEM", 3, only=EPOLL_ADD)
+    faults.arm("accept4", "EMFILE")
+    waiting = bench.net.client.connect(HOST4, d.PORT)
+    waiting.sendall(headers.v1() + b"x")
+    daemon.wait_for("accept.paused")
+    faults.spent("epoll_ctl")
+    assert waiting.recv(1) == b"x", "who waited is served"
+    works(bench)
+    waiting.close()
+
+
+def test_pipe(bench, faults):
+    """No pipe, no splice: the bytes are copied, each of them."""
+    bench.daemon(d.one_path("splice", "127.0.0.1:3000"), env=faults.env)
+    both = ("v1,data:3000000,fin", "data:3000000,eof"), ("data:3000000,fin", "data:3000000,eof")
+    for error in ("EMFILE", "ENFILE", "ENOMEM"):
+        faults.arm("pipe2", error, 2)
+        bench.exact(4, *both)
+        assert faults.failed("pipe2") == 2, "both directions asked for one"
+    bench.exact(4, *both)
+    paths = [(r["path_up"], r["path_down"]) for r in bench.daemons[0].records(4)]
+    assert paths == [("copy", "copy")] * 3 + [("splice", "splice")], paths
+
+
+def test_bpf_at_run_time(bench, faults):
+    """Maps that refuse (full, no memory): the kernel path is left out, and no byte with it."""
+    bench.daemon(d.one_path("always", "127.0.0.1:3000"), env=faults.env)
+    both = ("v1,data:300000,fin", "data:200000,eof"), ("data:200000,fin", "data:300000,eof")
+    for error in ("E2BIG", "ENOMEM", "EBUSY", "EPERM"):
+        for skip in range(5):
+            faults.arm("bpf", error, 1, skip=skip, only=MAP_UPDATE)
+            bench.exact(4, *both)
+            faults.disarm("bpf")
+    bench.exact(4, *both)
+    paths = {(r["path_up"], r["path_down"]) for r in bench.daemons[0].records(21)}
+    assert len(paths) > 2 and any("kernel" in p for p in paths), paths
+
+
+def test_bpf_at_start(bench, faults):
+    """Whichever call fails: it says what is off, and serves."""
+    Recorder(bench.net.host, d.BACKEND_PORT)
+    said, calls = set(), 0
+    for skip in AT_START or (-1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99):
+        faults.arm("bpf", "EPERM", skip >= 0, skip=int(skip * calls) if skip < 1 else skip)
+        daemon = bench.daemon(d.listener() + d.backend(), env=faults.env)
+        calls = calls or faults.calls("bpf")
+        works(bench, 2)
+        said |= {event for event in ("kernel_path.off", "hook.off") if daemon.events(event)}
+        daemon.stop()
+    assert said == {"kernel_path.off", "hook.off"}, f"of {calls} calls"
+
+
+# ---- the client log ----
+
+@URING
+def test_log_that_cannot_be_written(bench, faults, start, uring):
+    """Lines are held back, and come when it can."""
+    daemon = start(uring)
+    Recorder(bench.net.host, d.BACKEND_PORT)
+    for error, said in (("ENOSPC", "No space left on device"), ("EIO", "Input/output error"), ("EDQUOT", "Disk quota exceeded")):
+        lines = len(daemon.records())
+        faults.arm("write", error, 5)
+        works(bench, 10)
+        faults.spent("write")
+        daemon.records(lines + 10)
+        daemon.wait_text(f'client_log.write_failed path="{daemon.client_log}" error="{said}"')
+    assert len(daemon.events("client_log.write_recovered")) == 3
+    assert len(daemon.records()) == 30, "none lost, none doubled"
+
+
+def test_log_on_a_full_disk(bench, tmp_path):
+    """A small tmpfs: full, it serves on and says so; what is lost is counted; with room it logs again."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", disk], check=True)
+    try:
+        text = d.section("unproxy", client_log=disk / "clients.log") + d.listener() + d.backend()
+        config = tmp_path / "full.conf"
+        config.write_text(text)
+        daemon = bench.daemon(flags=["-c", config])
+        Recorder(bench.net.host, d.BACKEND_PORT)
+        (disk / "ballast").write_bytes(bytes(48 * 1024))
+
+        def full():
+            works(bench, 10)
+            return daemon.events("client_log.write_failed")
+        until(full, "the disk is full", 20)
+        works(bench, 10)
+        (disk / "ballast").unlink()
+        daemon.wait_for("client_log.write_recovered")
+        before = (disk / "clients.log").stat().st_size
+        works(bench, 3)
+        until(lambda: (disk / "clients.log").stat().st_size > before, "it logs again")
+        lines = (disk / "clients.log").read_bytes().splitlines()
+        assert all(json.loads(line)["event"] == "end" for line in lines), "no line is cut in two"
+        daemon.stop()
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+# ---- the host around it ----
+
+def test_a_server_that_comes_and_goes(bench):
+    """Ten times a second, beside one that stays: no client notices, and the log stays readable."""
+    daemon = bench.daemon(d.listener() + d.backend(server=["127.0.0.1:3000", "127.0.0.1:3001"], retry="20ms", retry_max="100ms"))
+    Recorder(bench.net.host, 3000)
+    stop = threading.Event()
+
+    def flap():
+        while not stop.is_set():
+            server = Recorder(bench.net.host, 3001)
+            stop.wait(0.05)  # the beat is the stimulus
+            server.close()
+            stop.wait(0.05)
+    thread = threading.Thread(target=flap)
+    thread.start()
+    try:
+        began, n = time.monotonic(), 0
+        while time.monotonic() - began < 3:
+            results = ask(bench.net.client, HOST4, d.PORT, headers.v1() + b"x")
+            # One that was in the flapping server's backlog when it closed is reset by it: no business of ours.
+            assert results == (b"x", "eof") or results[1] == "rst", results
+            n += 1
+    finally:
+        stop.set()
+        thread.join()
+    refused = daemon.records(event="refused")
+    assert n > 50 and not refused, refused[:1]
+    down, up = daemon.events("backend.down"), daemon.events("backend.up")
+    assert 1 <= len(down) <= 60 and len(down) - len(up) in (0, 1), daemon.log()
+    works(bench)
+
+
+def test_the_clock_jumps(bench, faults, start):
+    """Times follow the clock, durations and deadlines do not."""
+    daemon = start(text=d.listener(idle_timeout="2s") + d.backend())
+    Recorder(bench.net.host, d.BACKEND_PORT)
+    held = bench.net.client.connect(HOST4, d.PORT)
+    held.sendall(headers.v1() + b"x")
+    assert held.recv(1) == b"x"
+    for off in (400 * 86400, -400 * 86400, 0):
+        faults.clock(off)
+        year = time.strftime("%Y", time.gmtime(time.time() + off))
+        until(lambda: one(bench) and daemon.records(1)[-1]["time"].startswith(year), "the client log follows the clock", 5, pause=0.1)
+    with pytest.raises(ConnectionResetError):  # the idle limit, which came all the same
+        held.recv(1)
+    held.close()
+    records = daemon.records()
+    assert len({r["time"][:4] for r in records}) == 3
+    assert all(0 <= r["duration"] < 5 for r in records), max(records, key=lambda r: r["duration"])
+
+
+# ---- inline ----
+
+def test_inline_when_epoll_fails(bench, faults):
+    """The ring's watch cannot be renewed: the log is late, not silent."""
+    daemon = bench.daemon(inline.listener(), cls=inline.InlineDaemon, env=faults.env)
+    Recorder(bench.net.host, inline.PORT, HOST4)
+    for n in range(1, 6):
+        faults.arm("epoll_ctl", "ENOMEM", 2, only=EPOLL_MOD)
+        assert one(bench, inline.PORT)
+        faults.spent("epoll_ctl")
+        daemon.records(n)
+
+
+def test_inline_when_bpf_fails(bench, faults):
+    """Chores that fail are done later; a start that fails leaves nothing behind."""
+    Recorder(bench.net.host, inline.PORT, HOST4)
+    for skip in AT_START or (5, 40, 80, 120):
+        faults.arm("bpf", "ENOMEM", 1, skip=skip)
+        daemon = bench.daemon(inline.listener(), cls=inline.InlineDaemon, env=faults.env, start=False).spawn()
+        until(lambda: daemon.events("ready") or not daemon.alive(), "it starts or says why not", 15)
+        if daemon.alive():
+            faults.arm("bpf", "ENOMEM", 30)
+            assert one(bench, inline.PORT) and one(bench, inline.PORT)
+            faults.disarm("bpf")
+            daemon.stop()
+        else:
+            assert daemon.exit_code() == 1 and daemon.events("inline.failed"), daemon.log()
+            inline.assert_nothing_left(bench.net.host)
+

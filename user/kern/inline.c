@@ -154,7 +154,7 @@ int kern_inline_attach(struct kern_inline *kern, const struct kern_interface *in
 							   : kern->skel->progs.up_in_l3;
 	const struct bpf_program *out = interface->ethernet ? kern->skel->progs.up_out_eth
 							    : kern->skel->progs.up_out_l3;
-	bool behind_in = false, behind_out = false;
+	bool behind_in = false, behind_out = false, made;
 	int err = tc_make_qdisc(interface->index);
 
 	if (err == -EBUSY) {
@@ -166,9 +166,15 @@ int kern_inline_attach(struct kern_inline *kern, const struct kern_interface *in
 	}
 	if (err && err != -EEXIST)
 		return kern_fail(why, why_size, "clsact", err);
-	err = remember(kern, interface, err == 0);
-	if (err)
+	made = err == 0;
+	err = remember(kern, interface, made);
+	if (err) {
+		struct kern_inline_detached counts = { 0 };
+
+		if (made) /* nobody else would know whose it is */
+			tc_remove(interface->index, true, &counts);
 		return kern_fail(why, why_size, "attachments", err);
+	}
 	/* The way out first: it is the in-program that makes a connection one of ours. */
 	err = tc_put_filter(interface->index, TC_OUT, bpf_program__fd(out), &behind_out);
 	if (err)

@@ -67,10 +67,17 @@ static const struct rtattr *find_attr(const struct rtattr *at, int len, unsigned
 	return NULL;
 }
 
+/* Filters that are no program: once for all of a kind and place. */
 static void add_kind(struct survey *survey, const char *kind, const char *where, bool before)
 {
-	struct survey_entry *entry = add(survey);
+	struct survey_entry *entry;
 
+	if (survey->n > 0 && survey->n <= survey->room) {
+		entry = &survey->entries[survey->n - 1];
+		if (strcmp(entry->name, kind) == 0 && strcmp(entry->where, where) == 0)
+			return;
+	}
+	entry = add(survey);
 	if (!entry)
 		return;
 	(void)snprintf(entry->name, sizeof(entry->name), "%s", kind);

@@ -9,7 +9,8 @@
 # Building:
 #   make           build/unproxy                      (needs: make setup, once)
 #   make setup     install the packages that the build and the tests need
-#   make install   to $(DESTDIR)$(PREFIX)             (PREFIX=/usr/local)
+#   make install   to $(DESTDIR)$(PREFIX)             (PREFIX=/usr/local); make uninstall
+#   make deb       a Debian package, in build/deb, and what lintian says of it
 #   make clean     remove build/
 #   make compile_commands.json                        for clangd
 #
@@ -34,6 +35,9 @@ ONLY ?=
 FUZZ_SECONDS ?= 60
 BUILD ?= build
 PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
 CC = gcc
 CLANG ?= clang
 LLVM_STRIP ?= llvm-strip
@@ -71,15 +75,21 @@ MAKEFLAGS += -r
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
 	-Wunused -Wwrite-strings -Wpointer-arith -Wundef -Wvla -Wformat-security -Wimplicit-fallthrough \
 	-Wno-unused-parameter -Wno-missing-field-initializers
+VERSION := $(shell sed -n 's/^#define UNPROXY_VERSION "\(.*\)"$$/\1/p' user/base/version.h)
+# A packager's own flags come last.
+EXTRA_CPPFLAGS ?=
+EXTRA_CFLAGS ?=
+EXTRA_LDFLAGS ?=
+
 WERR := $(if $(filter 1,$(WERROR)),-Werror)
 HARDEN := $(if $(SAN),,-D_FORTIFY_SOURCE=2 -fstack-protector-strong)
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
 
-CPPFLAGS := -D_GNU_SOURCE -Iinclude -Iuser -I$(GEN)
-CFLAGS := -std=gnu11 -O2 -g -fno-strict-aliasing $(WARN) $(WERR) $(HARDEN) $(SANFLAGS)
+CPPFLAGS := -D_GNU_SOURCE -Iinclude -Iuser -I$(GEN) $(EXTRA_CPPFLAGS)
+CFLAGS := -std=gnu11 -O2 -g -fno-strict-aliasing $(WARN) $(WERR) $(HARDEN) $(SANFLAGS) $(EXTRA_CFLAGS)
 # argv of a subcommand under test is made of literals.
 TEST_CFLAGS = $(CFLAGS) -Wno-write-strings
-LDFLAGS := $(SANFLAGS) -Wl,--as-needed -Wl,-z,relro,-z,now
+LDFLAGS := $(SANFLAGS) -Wl,--as-needed -Wl,-z,relro,-z,now $(EXTRA_LDFLAGS)
 LDLIBS := -luring -lbpf -lelf -lz -linih -ljansson -lcap-ng -lsystemd -lpthread
 
 # The name libbpf's headers know the machine by, and where its UAPI headers are.
@@ -111,15 +121,19 @@ only = $(if $(ONLY),$(foreach t,$(1),$(if $(findstring $(ONLY),$(t)),$(t))),$(1)
 UNIT_BIN := $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(call only,$(UNIT_SRC)))
 BPF_TEST_BIN := $(patsubst tests/bpf/%.c,$(OUT)/bpf-test/%,$(call only,$(BPF_TESTS)))
 TOOLS := $(TOOL_SRC:tests/tools/%.c=$(BUILD)/tools/%) $(PRELOAD_SRC:tests/tools/%.c=$(BUILD)/tools/%.so)
+MAN := $(BUILD)/man/unproxy.8 $(BUILD)/man/unproxy.conf.5
 FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=$(OUT)/%)
 
 # ---- entry points -----------------------------------------------------------------
 
-.PHONY: all help setup check fmt test test-unit test-bpf test-e2e test-diff fuzz bench demo install uninstall clean \
-	build-unit build-bpf-test build-fuzz tools FORCE
+.PHONY: all help setup check fmt test test-unit test-bpf test-e2e test-diff fuzz bench demo install uninstall deb clean \
+	program build-unit build-bpf-test build-fuzz tools FORCE
 
 # Tools have one home, so they belong to the plain build: nobody preloads a sanitiser.
-all: $(LIB) $(PROGRAM) $(if $(filter release,$(VARIANT)),$(BUILD)/unproxy tools)
+all: $(LIB) $(PROGRAM) $(if $(filter release,$(VARIANT)),program tools)
+
+# What is installed, without what the tests need.
+program: $(BUILD)/unproxy $(MAN)
 
 help:
 	@sed -n '3,/^$$/{s/^# \{0,1\}//p}' $(firstword $(MAKEFILE_LIST))
@@ -168,16 +182,26 @@ build-bpf-test: $(BPF_TEST_BIN)
 build-fuzz: $(FUZZERS)
 tools: $(TOOLS)
 
-install: all
-	install -D -m 0755 $(BUILD)/unproxy $(DESTDIR)$(PREFIX)/sbin/unproxy
-	install -D -m 0644 examples/unproxy.conf $(DESTDIR)$(PREFIX)/share/doc/unproxy/examples/unproxy.conf
-	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/unproxy/README.md
-	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/unproxy/docs docs/*.md
-	install -D -m 0644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/unproxy/LICENSE
+# What install puts and uninstall takes away: mode:source:target. No configuration is among it.
+INSTALLED := 0755:$(BUILD)/unproxy:$(PREFIX)/sbin/unproxy \
+	$(foreach page,$(MAN),0644:$(page):$(PREFIX)/share/man/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
+	0644:dist/completions/unproxy.bash:$(PREFIX)/share/bash-completion/completions/unproxy \
+	0644:dist/completions/_unproxy:$(ZSHDIR)/_unproxy \
+	$(patsubst %,0644:%:$(UNITDIR)/unproxy.service,$(wildcard dist/unproxy.service)) \
+	$(patsubst %,0644:%:$(UNITDIR)/unproxy.socket,$(wildcard dist/unproxy.socket)) \
+	0644:dist/unproxy.logrotate:$(SYSCONFDIR)/logrotate.d/unproxy \
+	$(foreach doc,README.md LICENSE,0644:$(doc):$(PREFIX)/share/doc/unproxy/$(doc)) \
+	$(foreach doc,$(wildcard docs/*.md),0644:$(doc):$(PREFIX)/share/doc/unproxy/$(doc)) \
+	$(foreach doc,$(shell find examples -type f),0644:$(doc):$(PREFIX)/share/doc/unproxy/$(doc))
+
+install: program
+	$(Q)PREFIX='$(PREFIX)' scripts/install.sh install '$(DESTDIR)' $(INSTALLED)
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/sbin/unproxy
-	rm -rf $(DESTDIR)$(PREFIX)/share/doc/unproxy
+	$(Q)PREFIX='$(PREFIX)' scripts/install.sh uninstall '$(DESTDIR)' $(INSTALLED)
+
+deb:
+	$(Q)scripts/deb.sh $(VERSION)
 
 clean:
 	rm -rf $(BUILD) compile_commands.json
@@ -235,6 +259,12 @@ endef
 $(OUT)/obj/%.o: %.c $(OUT)/flags
 	$(call compile)
 
+# What --version says of the build. private: not for the flags' stamp, which all objects share.
+BUILT_KERNEL := $(if $(filter /sys/kernel/btf/vmlinux,$(VMLINUX_BTF)),$(shell uname -r),$(notdir $(VMLINUX_BTF)))
+$(OUT)/obj/user/cmd/version.o: private CPPFLAGS += -DBUILT_KERNEL='"$(BUILT_KERNEL)"' \
+	-DBUILT_LIBURING='"$(shell pkg-config --modversion liburing 2>/dev/null)"'
+$(OUT)/obj/user/cmd/version.o: $(GEN)/kernel
+
 # Only user/kern includes skeletons; before the first build no .d file says which.
 $(filter $(OUT)/obj/user/kern/%,$(LIB_OBJ)): | $(SKELETONS)
 
@@ -252,6 +282,12 @@ $(OUT)/unproxy: $(MAIN_OBJ) $(LIB)
 
 $(BUILD)/unproxy: $(BUILD)/release/unproxy
 	$(Q)ln -sfn release/unproxy $@
+
+# The program prints its own pages, from the tables it works by.
+$(BUILD)/man/unproxy.8 $(BUILD)/man/unproxy.conf.5: $(BUILD)/release/unproxy
+	$(say) MAN $@
+	@mkdir -p $(@D)
+	$(Q)$< help --man $(subst .,,$(suffix $@)) > $@
 
 # ---- tests ------------------------------------------------------------------------
 

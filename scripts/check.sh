@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 # The rules as code, one line a check. Goes on after one that failed; what it found stands below its line.
-# Usage: check.sh [CHECK...]      names: rules rule_tests format headers headers_bpf cppcheck tidy shell python werror docs
+# Usage: check.sh [CHECK...]      names: rules rule_tests format headers headers_bpf cppcheck tidy shell python werror docs man
 set -u
 cd "$(dirname "$0")/.." || exit 1
 PATH=$PATH:/usr/sbin:/sbin
@@ -14,7 +14,7 @@ passed=0 failed=0
 
 mapfile -t c_files < <(find bpf include user tests -name node_modules -prune -o -name '*.[ch]' -print | sort)
 mapfile -t user_c < <(find user -name '*.c' | sort)
-mapfile -t scripts < <(find scripts tests .ci -name node_modules -prune -o \( -name '*.sh' -o -path .ci/run \) -print | sort)
+mapfile -t scripts < <(find scripts tests dist .ci -name node_modules -prune -o \( -name '*.sh' -o -name '*.bash' -o -path .ci/run \) -print | sort)
 mapfile -t pythons < <(find scripts tests -name node_modules -prune -o -name '*.py' -print | sort)
 cpp=(-std=gnu11 -D_GNU_SOURCE -Iinclude -Iuser "-I$build/gen")
 
@@ -113,6 +113,16 @@ check_docs() {
 	return $status
 }
 
+# What man(1) shows is what was meant: neither reader of the pages has a word to say.
+check_man() {
+	local page said status=0
+	for page in "$build"/man/*.[58]; do
+		said=$({ mandoc -T lint -W style "$page"; groff -ww -man -Tutf8 -z "$page"; } 2>&1)
+		[ -z "$said" ] || { printf '%s\n' "$said"; status=1; }
+	done
+	return $status
+}
+
 # Everything that ships compiles without a warning, the programs included.
 check_werror() { make -s WERROR=1 all; }
 
@@ -131,8 +141,9 @@ run() {
 all=(
 	"werror:all that ships compiles without a warning"
 	"docs:the example is valid, the reference is the program's own"
+	"man:mandoc and groff have nothing to say of the man pages"
 	"rules:licences, direction of includes, sizes, words"
-	"rule_tests:each rule refuses the small bad tree written for it"
+	"rule_tests:each rule refuses its bad tree; install, completions"
 	"format:clang-format"
 	"headers:each header compiles alone"
 	"headers_bpf:the contracts compile for the kernel side"

@@ -7,7 +7,9 @@ cd "$(dirname "$0")/.."
 
 build=(build-essential pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev
 	liburing-dev libinih-dev libjansson-dev libcap-ng-dev libsystemd-dev)
-check=(clang-format clang-tidy cppcheck shellcheck libclang-rt-14-dev libcmocka-dev)
+check=(clang-format clang-tidy cppcheck shellcheck libclang-rt-14-dev libcmocka-dev mandoc groff-base
+	bash-completion zsh)
+packaging=(debhelper lintian logrotate)
 run=(iproute2 ethtool iputils-ping procps kmod util-linux jq curl openssl ca-certificates python3 python3-pytest
 	python3-pytest-timeout python3-websockets)
 peers=(haproxy nginx libnginx-mod-stream wrk go-mmproxy)
@@ -21,7 +23,7 @@ installed() {
 }
 
 missing=()
-for package in "${build[@]}" "${check[@]}" "${run[@]}" "${peers[@]}" "${apps[@]}"; do
+for package in "${build[@]}" "${check[@]}" "${run[@]}" "${peers[@]}" "${apps[@]}" "${packaging[@]}"; do
 	installed "$package" || missing+=("$package")
 done
 # Any Node.js does; Debian's is taken only where there is none.

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/version.h"
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
 
@@ -19,7 +18,7 @@ int main(int argc, char **argv)
 	if (command)
 		return command->fn(argc - 1, argv + 1);
 	if (strcmp(argv[1], "--version") == 0) {
-		printf("unproxy %s\n", UNPROXY_VERSION);
+		cmd_print_version(stdout);
 		return 0;
 	}
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {

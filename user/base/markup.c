@@ -58,7 +58,7 @@ static const char *link_end(const char *at, size_t *ret_len)
 	const char *end = middle ? strchr(middle, ')') : NULL;
 
 	if (*at != '[' || !end || memchr(at + 1, '[', (size_t)(middle - at - 1)) ||
-	    memchr(at, ' ', (size_t)(end - at)))
+	    memchr(middle, ' ', (size_t)(end - middle)))
 		return NULL;
 	*ret_len = (size_t)(middle - at - 1);
 	return end + 1;

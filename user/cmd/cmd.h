@@ -25,4 +25,7 @@ extern const char cmd_help_usage[];
 /* All subcommands, a line each. */
 void cmd_print_overview(FILE *out);
 
+/* The version in the first line, what it is made of in the others. */
+void cmd_print_version(FILE *out);
+
 #endif

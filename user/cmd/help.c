@@ -12,6 +12,7 @@
 #include "cmd/commands.h"
 #include "cmd/man.h"
 #include "cmd/topics.h"
+#include "cmd/words.h"
 #include "conf/keys.h"
 #include "conf/value.h"
 
@@ -20,15 +21,18 @@
 const char cmd_help_usage[] =
 	"usage: unproxy help [COMMAND | TOPIC | KEY]\n"
 	"       unproxy help --man 8|5\n"
+	"       unproxy help --words [COMMAND]\n"
 	"\n"
 	"Says more about a command (what COMMAND --help prints), a topic, or a key of the\n"
 	"configuration. Without a word: all commands and topics.\n"
 	"\n"
 	"  --man 8|5    print unproxy(8) or unproxy.conf(5) for man(1)\n"
+	"  --words      what the completions of the shells ask for: commands, or flags and words\n"
 	"  -h, --help   this text\n";
 
 static const struct option options[] = {
 	{ "man", required_argument, NULL, 'm' },
+	{ "words", no_argument, NULL, 'w' },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
 };
@@ -104,9 +108,24 @@ static int nothing_about(const char *word)
 	return EXIT_USAGE;
 }
 
+/* Without a command: all of them. */
+static int print_words(const char *name)
+{
+	const struct command *command = name ? command_find(name) : NULL;
+
+	if (!name)
+		words_print_commands(stdout);
+	else if (!command)
+		return nothing_about(name);
+	else if (words_print_command(stdout, command))
+		return EXIT_FAILURE;
+	return EXIT_SUCCESS;
+}
+
 int cmd_help(int argc, char **argv)
 {
 	const char *man = NULL;
+	bool words = false;
 	int option;
 
 	opterr = 0;
@@ -116,14 +135,19 @@ int cmd_help(int argc, char **argv)
 			(void)fputs(cmd_help_usage, stdout);
 			return EXIT_SUCCESS;
 		}
-		if (option != 'm')
+		if (option == 'm')
+			man = optarg;
+		else if (option == 'w')
+			words = true;
+		else
 			return nothing_about(argv[optind - 1]);
-		man = optarg;
 	}
 	if (argc - optind > (man ? 0 : 1))
 		return nothing_about(argv[argc - 1]);
 	if (man)
 		return print_man(man);
+	if (words)
+		return print_words(argv[optind]);
 	if (optind == argc)
 		cmd_print_overview(stdout);
 	else if (!help_word(argv[optind]))

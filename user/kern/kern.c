@@ -237,3 +237,8 @@ const char *kern_pin_path(const struct kern *kern)
 {
 	return kern->pin_path;
 }
+
+const char *kern_libbpf_version(void)
+{
+	return libbpf_version_string();
+}

@@ -119,4 +119,7 @@ void kern_show_backend(struct kern *kern, uint32_t number, const struct up_backe
 /* The program's counters, summed over CPUs. 0 or -errno. */
 int kern_stats(const struct kern *kern, struct up_stats *ret);
 
+/* Of the library that is loaded now: "v1.1". */
+const char *kern_libbpf_version(void);
+
 #endif

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The completions of bash and zsh, in the real shells, against what the program's tables say."""
+import subprocess
+
+import pytest
+import shells
+
+CONF = "[unproxy]\n[listener web]\n[listener  mail ] ; a remark\n[backend rails]\n# [backend not]\n"
+
+
+def words(*args):
+    done = subprocess.run([shells.UNPROXY, "help", "--words", *args], capture_output=True, text=True, check=True)
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+def commands():
+    return sorted(row[1] for row in words() if row[0] == "command")
+
+
+def flags(command):
+    return sorted({row[1] for row in words(command) if row[0] == "flag"})
+
+
+@pytest.fixture(params=["bash", "bash-alone", "zsh"])
+def offer(request, tmp_path):
+    """Two shells, and bash without the library of bash-completion."""
+    if request.param == "zsh":
+        return lambda *args, **options: shells.zsh(tmp_path, *args, **options)
+    return lambda *args, **options: shells.bash(tmp_path, *args, library=request.param == "bash", **options)
+
+
+def test_commands(offer):
+    assert offer("") == sorted([*commands(), "--help", "--version"])
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_flag_of_every_command(tmp_path, command):
+    assert shells.bash(tmp_path, command, "-") == flags(command)
+
+
+def test_flags(offer):
+    assert offer("explain", "--") == [flag for flag in flags("explain") if flag.startswith("--")]
+
+
+def test_a_choice_behind_a_flag(offer):
+    assert offer("run", "--header", "") == ["optional", "require"]
+    assert offer("run", "--listen", "*:80", "--engine", "i") == ["inline"]
+
+
+def test_a_file_behind_a_flag(offer, tmp_path):
+    (tmp_path / "that.conf").write_text("")
+    assert offer("check", "-c", "tha") == ["that.conf"]
+
+
+def test_what_help_takes(offer):
+    topics = [row[1] for row in words() if row[0] == "topic"]
+    assert offer("help", "") == sorted([*commands(), *topics])
+    assert offer("help", "run", "") == []
+
+
+def test_nothing_behind_what_takes_nothing(offer):
+    assert offer("detach", "") == [] and offer("no-such-command", "") == []
+
+
+def stand_in(tmp_path, *lines):
+    """A program in unproxy's place whose one command takes these words."""
+    shells.environment(tmp_path)
+    program = tmp_path / "bin/unproxy"
+    program.unlink()
+    program.write_text("#!/bin/sh\nprintf '%s\\n' " + " ".join(f"'{line}'" for line in lines) + "\n")
+    program.chmod(0o755)
+
+
+@pytest.mark.parametrize("given, wanted", [
+    (["backend", ""], ["rails"]),
+    (["backend", "rails", ""], ["server", "show"]),
+    (["backend", "--json", "rails", "server", "10.0.0.1:80", ""], ["add", "remove", "weight"]),
+    (["backend", "rails", "server", "10.0.0.1:80", "weight", ""], []),
+    (["backend", "rails", "show", "a", ""], ["a", "b"]),
+    (["backend", "rails", "nothing", ""], []),
+])
+def test_words_by_their_form(offer, tmp_path, given, wanted):
+    stand_in(tmp_path, "form\tNAME server ADDR add|remove ", "form\tNAME server ADDR weight N ", "form\tNAME show a|b... ",
+             "flag\t--json\t\tas JSON")
+    assert offer(*given, conf=CONF) == wanted
+
+
+def test_names_of_listeners(offer, tmp_path):
+    stand_in(tmp_path, "form\tNAME drain|ready ")
+    assert offer("listener", "", conf=CONF) == ["mail", "web"]

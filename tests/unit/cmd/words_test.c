@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the completions are told of a usage. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "cmd/words.h"
+
+static void expect(const char *usage, const char *want)
+{
+	const struct command command = { .name = "x", .usage = usage };
+	_cleanup_free_ char *got = NULL;
+	size_t size;
+	FILE *out = open_memstream(&got, &size);
+
+	assert_non_null(out);
+	assert_int_equal(words_print_command(out, &command), 0);
+	assert_int_equal(fclose(out), 0);
+	assert_string_equal(got, want);
+}
+
+static void forms(void **state)
+{
+	expect("usage: unproxy x [--json] NAME server ADDR add|remove\n",
+	       "form\tNAME server ADDR add|remove \n");
+	expect("usage: unproxy x [-c FILE | flags]\n", "form\t\n");
+	expect("usage: unproxy x [A | B | C]\n", "form\tA|B|C \n");
+	expect("usage: unproxy x add CIDR [for TIME] [--why [TEXT]] [FILTER...]\n",
+	       "form\tadd CIDR for TIME FILTER... \n");
+	expect("usage: unproxy x --man 8|5\n       unproxy x -q PATH y\n", "form\t\nform\ty \n");
+	expect("usage: unproxy x\n", "form\t\n");
+}
+
+static void flags(void **state)
+{
+	expect("usage: unproxy x\n\n  -c, --config FILE  a file\n",
+	       "form\t\nflag\t-c\tFILE\ta file\n"
+	       "flag\t--config\tFILE\ta file\n");
+	expect("usage: unproxy x\n\n  --json   as JSON\n  --a=N    a\n  -   no flag\n",
+	       "form\t\nflag\t--json\t\tas JSON\nflag\t--a\tN\ta\n");
+	expect("usage: unproxy x\n\n  --kind a|b\n           which\n",
+	       "form\t\nflag\t--kind\ta|b\twhich\n");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(forms),
+		cmocka_unit_test(flags),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

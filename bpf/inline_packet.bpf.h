@@ -19,6 +19,8 @@
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86DD
 #define ETH_HLEN 14
+/* Not in the types of every kernel that has it: Linux 6.1 names it in no enum that is kept. */
+#define BPF_F_CURRENT_NETNS (-1L)
 
 /* To the next filter, if there is one, and then to the stack: others' stay in force. */
 #define PASS TC_ACT_UNSPEC

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """make install puts what it should where it should, and make uninstall takes exactly that away."""
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -71,3 +72,11 @@ def test_one_version():
     """The package's changelog is of the version that the program says."""
     version = (ROOT / "user/base/version.h").read_text().split('"')[1]
     assert f"({version})" in (ROOT / "dist/debian/changelog").read_text().splitlines()[0]
+
+
+def test_package_builds_with_what_setup_installs():
+    """debian/control names each library that scripts/setup.sh installs for the build."""
+    setup = re.search(r"^build=\((.*?)\)", (ROOT / "scripts/setup.sh").read_text(), re.S | re.M)[1].split()
+    control = (ROOT / "dist/debian/control").read_text()
+    wanted = re.search(r"^Build-Depends:(.*?)^\S", control, re.S | re.M)[1]
+    assert set(setup) - {"build-essential"} == {name.split()[0] for name in wanted.split(",") if name.strip()} - {"debhelper-compat"}

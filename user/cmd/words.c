@@ -83,11 +83,11 @@ static void print_form(FILE *out, const char *head)
 	at += strcspn(at, " "); /* the command */
 	(void)fputs("form\t", out);
 	while (*at) {
-		if (*at == ' ' || *at == ']') {
-			at++;
-		} else if (*at == '[' && (at[1] == '-' || strstr(at, "flags]") == at + 1)) {
+		bool flags = *at == '[' && (at[1] == '-' || strstr(at, "flags]") == at + 1);
+
+		if (flags) {
 			at += bracket_length(at);
-		} else if (*at == '[') {
+		} else if (strchr(" []", *at)) {
 			at++;
 		} else if (*at == '-') {
 			at = skip_flag(at);

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Installed, run with both engines, taken away: what is left is what was there, and the configuration and the logs."""
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import STAND_IN
+from harness import daemon as d
+from harness import inline, leaks, tools
+from harness.apps import Recorder, echo
+from harness.netns import HOST4
+from harness.wait import until
+
+pytestmark = pytest.mark.skipif(bool(STAND_IN), reason="SKIP: a stand-in is not installed")
+
+# What dpkg and its triggers write down for themselves.
+DPKGS_OWN = ("/var/lib/dpkg/", "/var/log/dpkg.log", "/var/log/alternatives.log", "/var/cache/", "/etc/ld.so.cache", "/var/lib/systemd/")
+
+
+class Root:
+    """The host's own files, and what is written over them in a place of its own: the host itself stays as it is."""
+
+    def __init__(self, folder):
+        self.folder, self.upper, self.path = folder, folder / "upper", folder / "root"
+        for path in (self.upper, folder / "work", self.path):
+            path.mkdir(parents=True)
+        # overlayfs over overlayfs is not everywhere: a tmpfs takes the upper side.
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
+        for path in (self.upper, folder / "work", self.path):
+            path.mkdir()
+        options = f"lowerdir=/,upperdir={self.upper},workdir={folder / 'work'}"
+        subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, self.path], check=True)
+        for where in ("proc", "sys", "dev"):
+            subprocess.run(["mount", "--rbind", f"/{where}", self.path / where], check=True)
+        (self.path / "run").mkdir(exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", self.path / "run"], check=True)
+
+    def close(self):
+        subprocess.run(["umount", "-R", "-l", self.path], check=True)
+        subprocess.run(["umount", "-l", self.folder], check=True)
+
+    def argv(self, *argv):
+        return ["chroot", str(self.path), *map(str, argv)]
+
+    def written(self):
+        """Files that are new or different, dpkg's own aside; {path: is it a deletion}."""
+        found = {}
+        for where, folders, files in os.walk(self.upper):
+            for name in files + [f for f in folders if not os.listdir(os.path.join(where, f))]:
+                full = os.path.join(where, name)
+                path = full[len(str(self.upper)):]
+                gone = not os.path.isdir(full) and not os.path.islink(full) and os.stat(full).st_rdev == 0 and not os.path.isfile(full)
+                if not path.startswith(DPKGS_OWN):
+                    found[path] = gone
+        return found
+
+
+@pytest.fixture
+def root(tmp_path):
+    try:
+        root = Root(tmp_path / "over")
+    except subprocess.CalledProcessError as e:
+        pytest.skip(f"SKIP: no overlayfs here: {e}")
+    yield root
+    root.close()
+
+
+def bpf_objects():
+    """{kind: ids} of all programs, maps and links that the kernel has."""
+    return {kind: {row["id"] for row in leaks.bpftool(kind, "show") or []} for kind in ("prog", "map", "link")}
+
+
+def tc(ns):
+    return {device: (inline.filters(ns, device), inline.has_clsact(ns, device)) for device in inline.devices(ns)}
+
+
+class Kernel:
+    """What the kernel holds, before and after."""
+
+    def __init__(self, ns):
+        self.ns, self.objects, self.tc = ns, bpf_objects(), tc(ns)
+
+    def assert_as_before(self):
+        assert tc(self.ns) == self.tc and not leaks.pins()
+        # An attached program is there for as long as it is attached, to a cgroup, an interface or a map. Programs go
+        # a moment behind what held them. Others may work on this host: theirs come and go, ours would stay.
+        left = {kind: ids - self.objects[kind] for kind, ids in bpf_objects().items()}
+
+        def gone():
+            for kind, ids in bpf_objects().items():
+                left[kind] &= ids
+            return not any(left.values())
+        until(gone, lambda: f"left in the kernel: {left}", 20)
+
+
+CONF = d.section("unproxy", client_log="/var/log/unproxy/clients.log") + \
+    inline.listener("web") + d.section("listener cable", bind="*:8081", trust=d.TRUST, backend="127.0.0.1:3000")
+
+
+class Installed(d.Daemon):
+    """The installed program, in its root, with both engines."""
+
+    def __init__(self, ns, directory, root, program):
+        super().__init__(ns, directory, flags=["-c", "/etc/unproxy/unproxy.conf"])
+        self.argv = [*root.argv(program), "run", *self.argv[-2:]]
+
+    def end(self):
+        self.process.terminate()
+        assert self.exit_code() == 0, self.log()
+
+
+def run_both_engines(bench, root, program, tmp_path):
+    """Both engines serve; the daemon ends; inline goes on without."""
+    for folder in ("etc/unproxy", "var/log/unproxy", "run/unproxy"):
+        (root.path / folder).mkdir(parents=True, exist_ok=True)
+    (root.path / "etc/unproxy/unproxy.conf").write_text(CONF)
+    host, client = bench.net.host, bench.net.client
+    Recorder(host, inline.PORT, HOST4)
+    Recorder(host, 3000, "127.0.0.1")
+    daemon = Installed(host, tmp_path / "daemon", root, program)
+    bench.daemons.append(daemon)
+    daemon.start()
+    assert echo(client, HOST4, inline.PORT) and echo(client, HOST4, 8081)
+    assert inline.ours(host, "wire") and leaks.pins()
+    daemon.end()
+    assert echo(client, HOST4, inline.PORT), "inline goes on without its daemon"
+    return daemon
+
+
+def test_make_install_and_uninstall_leave_nothing(bench, root, tmp_path):
+    kernel, before = Kernel(bench.net.host), root.written()
+    make = ["make", "-s", "-C", tools.ROOT, f"DESTDIR={root.path}", "PREFIX=/opt/unproxy", f"WERROR={os.environ.get('WERROR', '0')}"]
+    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL")}
+    subprocess.run([*make, "install"], check=True, capture_output=True, env=env)
+    run_both_engines(bench, root, "/opt/unproxy/sbin/unproxy", tmp_path)
+    done = subprocess.run(bench.net.host.argv(root.argv("/opt/unproxy/sbin/unproxy", "detach")), capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0 and "all pins" in done.stdout, done
+    kernel.assert_as_before()
+    subprocess.run([*make, "uninstall"], check=True, capture_output=True, env=env)
+    left = {path for path in root.written() if not os.path.isdir(f"{root.upper}{path}")} - set(before)
+    assert left == {"/etc/unproxy/unproxy.conf", "/var/log/unproxy/clients.log"}
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    """make deb, with lintian, once."""
+    for tool in ("dpkg-buildpackage", "dh", "lintian"):
+        if not shutil.which(tool):
+            pytest.skip(f"SKIP: no {tool}")
+    build = tmp_path_factory.mktemp("deb")
+    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL")} | {"BUILD": str(build)}
+    done = subprocess.run([f"{tools.ROOT}/scripts/deb.sh", version()], capture_output=True, text=True, timeout=200, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    tags = [line for line in (build / "deb/lintian.txt").read_text().splitlines() if line[:2] in ("E:", "W:")]
+    assert not tags, tags
+    return next(p for p in (build / "deb").glob("unproxy_*.deb"))
+
+
+def version():
+    return Path(tools.ROOT, "user/base/version.h").read_text().split('"')[1]
+
+
+def test_package_leaves_nothing(bench, root, package, tmp_path):
+    host, kernel = bench.net.host, Kernel(bench.net.host)
+    shutil.copy(package, root.path / "run")
+
+    def dpkg(*words):
+        done = subprocess.run(host.argv(root.argv("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", *words)), capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+    before = root.written()
+    dpkg("-i", f"/run/{package.name}")
+    listed = dpkg("-L", "unproxy").split()
+    for path in ("/usr/sbin/unproxy", "/usr/share/man/man8/unproxy.8.gz", "/etc/logrotate.d/unproxy"):
+        assert path in listed
+    assert os.listdir(root.path / "etc/unproxy") == [], "a configuration is the administrator's to write"
+
+    daemon = run_both_engines(bench, root, "/usr/sbin/unproxy", tmp_path)
+    # An upgrade disturbs nobody: what is on the interfaces stays.
+    dpkg("-i", f"/run/{package.name}")
+    assert echo(bench.net.client, HOST4, inline.PORT)
+    assert daemon.exit_code() == 0
+    dpkg("-r", "unproxy")
+    kernel.assert_as_before()
+    files = {path for path, gone in root.written().items() if not os.path.isdir(f"{root.upper}{path}")} - set(before)
+    assert files == {"/etc/unproxy/unproxy.conf", "/etc/logrotate.d/unproxy", "/var/log/unproxy/clients.log"}
+    dpkg("-P", "unproxy")
+    left = {path: gone for path, gone in root.written().items() if path not in before}
+    assert not {path for path, gone in left.items() if gone}, "files of others are gone"
+    assert not [path for path in left if "unproxy" in path], left

@@ -14,8 +14,10 @@
 #include <unistd.h>
 
 #include "base/addr.h"
+#include "change/change.h"
 #include "daemon/announce.h"
 #include "daemon/kernel_side.h"
+#include "daemon/show.h"
 #include "daemon/watchdog.h"
 #include "deny/deny.h"
 #include "inline/inline.h"
@@ -28,7 +30,6 @@
 /* Descriptors that are not connections: logs, maps, rings, listeners, pipes in use. */
 #define FDS_RESERVED 256
 
-#define SHOW_BACKENDS_US 1000000
 #define SWEEP_US 1000000
 
 struct daemon {
@@ -41,9 +42,10 @@ struct daemon {
 	struct loop_source signals;
 	struct loop_source done; /* eventfd: a worker has stopped */
 	struct loop_timer drain_timer;
-	struct loop_timer show_timer;
+	struct backend_show show;
 	struct loop_timer sweep_timer;
 	struct watchdog watchdog;
+	struct change change;
 	unsigned n_done;
 	bool draining;
 };
@@ -92,7 +94,7 @@ static int open_log(struct daemon *daemon)
 	struct client_log_params params = {
 		.path = conf->client_log,
 		.format = conf->log_format,
-		.workers = daemon->relay.n_workers + 1, /* the last is the main thread's */
+		.workers = daemon->relay.planned + 1, /* the last is the main thread's */
 	};
 	int err;
 
@@ -123,7 +125,9 @@ static int open_inline(struct daemon *daemon)
 		.conf = conf_of(daemon),
 		.loop = daemon->loop,
 		.log = daemon->relay.log,
-		.log_queue = daemon->relay.n_workers,
+		.log_queue = daemon->relay.planned,
+		.drained = change_is_drained,
+		.context = &daemon->change,
 		.deny_fd = deny_map_fd(daemon->relay.deny),
 	};
 
@@ -136,10 +140,6 @@ static int open_workers(struct daemon *daemon)
 {
 	struct relay *relay = &daemon->relay;
 
-	relay->limits = limits_new();
-	relay->workers = calloc(relay->n_workers + 1, sizeof(struct worker *));
-	if (!relay->limits || !relay->workers)
-		return -ENOMEM;
 	for (unsigned i = 0; i < relay->n_workers; i++) {
 		int err = worker_new(relay, i, &relay->workers[i]);
 
@@ -147,6 +147,21 @@ static int open_workers(struct daemon *daemon)
 			return err;
 	}
 	return 0;
+}
+
+static int open_relay(struct daemon *daemon, const struct conf *conf)
+{
+	struct relay *relay = &daemon->relay;
+
+	relay->limits = limits_new();
+	relay->workers = calloc(relay->planned + 1, sizeof(struct worker *));
+	if (!relay->limits || !relay->workers)
+		return -ENOMEM;
+	if (!conf_count(conf, CONF_ENGINE_RELAY))
+		return 0;
+	relay->n_workers = relay->planned;
+	kernel_side_open(relay, conf);
+	return open_workers(daemon);
 }
 
 static int open_listeners(struct daemon *daemon)
@@ -157,7 +172,7 @@ static int open_listeners(struct daemon *daemon)
 
 	*publish = (struct publish){ .relay = &daemon->relay,
 				     .generation = daemon->first,
-				     .open = publish_ready };
+				     .all = true };
 	err = publish_prepare(publish);
 	if (err && publish->failed)
 		addr_format(&publish->failed->addr, text, sizeof(text));
@@ -184,6 +199,7 @@ static void on_drain_timeout(struct loop_timer *timer)
 static void on_stop_signal(struct daemon *daemon)
 {
 	notify_stopping();
+	daemon->change.stopping = true;
 	if (!daemon->n_started) {
 		loop_stop(daemon->loop);
 		return;
@@ -204,6 +220,24 @@ static void on_stop_signal(struct daemon *daemon)
 			     (uint64_t)conf_of(daemon)->drain_timeout_ms * 1000);
 }
 
+/* Both that people mean by it. */
+static void on_hangup(struct daemon *daemon)
+{
+	struct conf_error error;
+	json_t *report = NULL;
+
+	if (daemon->relay.log) {
+		log_info("client_log.reopen path=\"%s\"", conf_of(daemon)->client_log);
+		client_log_reopen(daemon->relay.log);
+	}
+	if (!conf_of(daemon)->file)
+		return;
+	notify_reloading();
+	(void)change_reload(&daemon->change, &report, &error);
+	json_decref(report);
+	notify_ready("serving");
+}
+
 static void on_signal(struct loop_source *source, uint32_t events)
 {
 	struct daemon *daemon = container_of(source, struct daemon, signals);
@@ -212,12 +246,10 @@ static void on_signal(struct loop_source *source, uint32_t events)
 	(void)events;
 	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
 		return;
-	if (info.ssi_signo != SIGHUP) {
+	if (info.ssi_signo != SIGHUP)
 		on_stop_signal(daemon);
-	} else if (daemon->relay.log) {
-		log_info("client_log.reopen path=\"%s\"", conf_of(daemon)->client_log);
-		client_log_reopen(daemon->relay.log);
-	}
+	else
+		on_hangup(daemon);
 }
 
 static void on_done(struct loop_source *source, uint32_t events)
@@ -230,37 +262,6 @@ static void on_done(struct loop_source *source, uint32_t events)
 		daemon->n_done += (unsigned)count;
 	if (daemon->n_done >= daemon->n_started)
 		loop_stop(daemon->loop);
-}
-
-static void show_pool(struct daemon *daemon, const char *name, uint32_t *number)
-{
-	const struct pool *pool = generations_pool(&daemon->relay.generations, name);
-
-	for (size_t i = 0; i < pool_size(pool); i++) {
-		struct up_backend shown = { 0 };
-		struct pool_stat stat;
-
-		if (!pool_stat(pool, (int)i, &stat))
-			continue;
-		snprintf(shown.backend, sizeof(shown.backend), "%s", name);
-		addr_format(&stat.addr, shown.server, sizeof(shown.server));
-		shown.weight = stat.weight;
-		shown.active = stat.active;
-		shown.total = stat.total;
-		shown.failed = stat.failed;
-		shown.resting = stat.resting;
-		kern_show_backend(daemon->relay.kern, (*number)++, &shown);
-	}
-}
-
-static void on_show(struct loop_timer *timer)
-{
-	struct daemon *daemon = container_of(timer, struct daemon, show_timer);
-	uint32_t number = 0;
-
-	for (size_t i = 0; i < conf_of(daemon)->n_backends; i++)
-		show_pool(daemon, conf_of(daemon)->backends[i].name, &number);
-	(void)loop_timer_arm(daemon->loop, timer, SHOW_BACKENDS_US);
 }
 
 static void on_sweep(struct loop_timer *timer)
@@ -296,15 +297,24 @@ static int open_done(struct daemon *daemon)
 }
 
 /* Behind all that takes a privilege: threads keep what their maker has. */
+static int start_workers(struct daemon *daemon)
+{
+	while (daemon->n_started < daemon->relay.n_workers) {
+		int err = worker_start(daemon->relay.workers[daemon->n_started]);
+
+		if (err)
+			return err;
+		daemon->n_started++;
+	}
+	return 0;
+}
+
 static int start_threads(struct daemon *daemon)
 {
 	int err = daemon->relay.log ? client_log_run(daemon->relay.log) : 0;
 
-	while (!err && daemon->n_started < daemon->relay.n_workers) {
-		err = worker_start(daemon->relay.workers[daemon->n_started]);
-		if (!err)
-			daemon->n_started++;
-	}
+	if (!err)
+		err = start_workers(daemon);
 	if (err)
 		log_error("start.failed threads=%u error=\"%s\"", daemon->n_started,
 			  strerror(-err));
@@ -313,6 +323,45 @@ static int start_threads(struct daemon *daemon)
 	publish_commit(&daemon->publish);
 	daemon->first = NULL;
 	return 0;
+}
+
+/* A reload brings a listener that relays, maybe the first. */
+static int provide_relay(struct change *change, const struct conf *conf)
+{
+	struct daemon *daemon = container_of(change, struct daemon, change);
+	struct relay *relay = &daemon->relay;
+	int err;
+
+	if (relay->n_workers) {
+		kernel_side_add(relay, conf);
+		return 0;
+	}
+	relay->n_workers = relay->planned;
+	if (!relay->kern && !relay->hook)
+		kernel_side_open(relay, conf);
+	err = open_workers(daemon);
+	if (!err)
+		err = start_workers(daemon);
+	/* Those that run will do. */
+	for (unsigned i = daemon->n_started; i < relay->n_workers; i++) {
+		worker_free(relay->workers[i]);
+		relay->workers[i] = NULL;
+	}
+	relay->n_workers = daemon->n_started;
+	if (relay->n_workers && relay->kern)
+		backend_show_start(&daemon->show, daemon->loop, relay);
+	return relay->n_workers ? 0 : err;
+}
+
+static void set_up_change(struct daemon *daemon)
+{
+	daemon->change = (struct change){
+		.relay = &daemon->relay,
+		.engine = &daemon->engine,
+		.loop = daemon->loop,
+		.provide_relay = provide_relay,
+		.log_queue = daemon->relay.planned,
+	};
 }
 
 static int start(struct daemon *daemon)
@@ -329,10 +378,10 @@ static int start(struct daemon *daemon)
 		err = open_deny(daemon);
 	if (err)
 		return err;
-	kernel_side_open(&daemon->relay, conf_of(daemon));
-	err = open_workers(daemon);
+	err = open_relay(daemon, conf_of(daemon));
 	if (!err)
 		err = open_listeners(daemon);
+	set_up_change(daemon);
 	/* Last of what may fail on this host: what it attaches stays. */
 	if (!err)
 		err = open_inline(daemon);
@@ -372,12 +421,11 @@ static int start_all(struct daemon *daemon, struct conf *conf)
 	struct relay *relay = &daemon->relay;
 	int err;
 
-	if (conf_count(conf, CONF_ENGINE_RELAY))
-		relay->n_workers = conf->workers ? conf->workers : count_cpus();
+	relay->planned = conf->workers ? conf->workers : count_cpus();
 	relay->max_connections = connection_limit(conf);
 	relay->io_uring = conf->io_uring;
 	(void)sem_init(&relay->updated, 0, 0);
-	generations_init(&relay->generations, relay->n_workers);
+	generations_init(&relay->generations, relay->planned);
 	announce_start(conf);
 	err = generation_new(&relay->generations, conf, &daemon->first);
 	if (err)
@@ -391,7 +439,6 @@ int daemon_run(struct conf *conf)
 		.signals.fd = -1,
 		.done.fd = -1,
 		.drain_timer.fn = on_drain_timeout,
-		.show_timer.fn = on_show,
 		.sweep_timer.fn = on_sweep,
 		.relay.done_fd = -1,
 	};
@@ -399,13 +446,12 @@ int daemon_run(struct conf *conf)
 
 	if (!err) {
 		if (daemon.relay.kern)
-			on_show(&daemon.show_timer);
+			backend_show_start(&daemon.show, daemon.loop, &daemon.relay);
 		on_sweep(&daemon.sweep_timer);
 		announce_hooks(daemon.relay.hook, inline_hook(daemon.engine));
 		announce_listeners(conf_of(&daemon));
 		announce_ready(&daemon.relay);
-		watchdog_start(&daemon.watchdog, daemon.loop, daemon.relay.workers,
-			       daemon.n_started);
+		watchdog_start(&daemon.watchdog, daemon.loop, &daemon.relay);
 		notify_ready("serving");
 		err = loop_run(daemon.loop);
 		announce_stopped(&daemon.relay);

@@ -16,13 +16,15 @@ SKIP_DIRS = {"build", "node_modules", "__pycache__", ".git", ".pytest_cache", "c
 GENERATED = {"compile_commands.json"}
 SOURCE = {".c", ".h", ".py", ".sh", ".js", ".mjs"}
 
-# base <- {loop, obs, conf} <- {kern, client, backend, takeover} <- deny <- {relay, inline, ctl} <- {daemon, doctor} <- cmd <- main
+# base <- {loop, obs, conf} <- {kern, client, backend, takeover} <- deny <- {relay, inline} <- change <- ctl <- {daemon, doctor} <- cmd <- main
 LEVELS = [
     {"base"},
     {"loop", "obs", "conf"},
     {"kern", "client", "backend", "takeover"},
     {"deny"},
-    {"relay", "inline", "ctl"},
+    {"relay", "inline"},
+    {"change"},
+    {"ctl"},
     {"daemon", "doctor"},
     {"cmd"},
     {"main"},

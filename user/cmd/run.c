@@ -10,7 +10,8 @@ const char cmd_run_usage[] =
 	"usage: unproxy run [-c FILE | flags]\n"
 	"\n"
 	"Takes the PROXY protocol off and relays to the backend. Runs in the foreground;\n"
-	"SIGTERM drains, a second one stops at once, SIGHUP reopens the client log.\n\n" FLAGS_HELP;
+	"SIGTERM drains, a second one stops at once, SIGHUP reads the file again and reopens the "
+	"client log.\n\n" FLAGS_HELP;
 
 int cmd_run(int argc, char **argv)
 {

@@ -24,7 +24,9 @@ const struct topic topics[] = {
 	  "\n"
 	  "- `SIGTERM`, `SIGINT`: accept nothing more, and let connections end for "
 	  "`drain_timeout`. A second one closes them at once.\n"
-	  "- `SIGHUP`: reopen the client log, as after its rotation.\n" },
+	  "- `SIGHUP`: read the configuration again and go by it, if there is nothing wrong with "
+	  "it; "
+	  "reopen the client log, as after its rotation.\n" },
 	{ "exit", "EXIT STATUS",
 	  "- `0`: well.\n"
 	  "- `1`: it failed; the reason is on standard error.\n"

@@ -70,10 +70,11 @@ static const struct key_word client_addresses[] = {
 
 const struct key keys[] = {
 	{ U(client_log), .name = "client_log", .type = KEY_PATH, .default_text = "-",
+	  .restart = true,
 	  .help = "Where the client log goes: a file (appended to, reopened on SIGHUP), `-` for "
 		  "standard output, or `off`." },
 	{ U(log_format), .name = "format", .type = KEY_WORD, .words = log_formats,
-	  .default_text = "json",
+	  .default_text = "json", .restart = true,
 	  .help = "A JSON object a line, or a text line much like nginx's combined format." },
 	{ U(log_probes), .name = "log_probes", .type = KEY_BOOL, .default_text = "no",
 	  .help = "A line for health checks, too: empty connects, and LOCAL without data." },
@@ -81,26 +82,26 @@ const struct key keys[] = {
 	  .help = "A line when a connection has been joined to its backend, besides the one at "
 		  "its end." },
 	{ U(workers), .name = "workers", .type = KEY_NUMBER, .max = 256, .auto_word = "auto",
-	  .default_text = "auto",
+	  .default_text = "auto", .restart = true,
 	  .help = "Threads that move connections; `auto` is one per core." },
-	{ U(io_uring), .name = "io_uring", .type = KEY_BOOL, .default_text = "yes",
+	{ U(io_uring), .name = "io_uring", .type = KEY_BOOL, .default_text = "yes", .restart = true,
 	  .help = "Accept and move small messages with io_uring where the host has it (Linux 6.1, "
 		  "`kernel.io_uring_disabled`); `no` leaves all to epoll." },
 	{ U(drain_timeout_ms), .name = "drain_timeout", .type = KEY_MILLISECONDS, .max = 24 * HOUR,
 	  .default_text = "30s",
 	  .help = "How long connections may take to end by themselves after SIGTERM." },
 	{ U(max_connections), .name = "max_connections", .type = KEY_NUMBER, .max = 10000000,
-	  .auto_word = "auto", .default_text = "auto",
+	  .auto_word = "auto", .default_text = "auto", .restart = true,
 	  .help = "Connections in all; `auto` is what the limit of open files allows." },
 	{ U(deny_file), .name = "deny_file", .type = KEY_PATH, .default_text = "off",
 	  .help = "Clients to refuse: a file of addresses and CIDRs, one a line; see "
 		  "[deny.md](deny.md)." },
 	{ U(deny_entries), .name = "deny_entries", .type = KEY_NUMBER, .min = 1, .max = 16777216,
-	  .default_text = "1048576",
+	  .default_text = "1048576", .restart = true,
 	  .help = "Networks that there is room for, of `deny_file` and of `unproxy deny` "
 		  "together. Memory is taken as they come." },
 	{ U(inline_flows), .name = "inline_flows", .type = KEY_NUMBER, .min = 1024, .max = 16777216,
-	  .default_text = "262144",
+	  .default_text = "262144", .restart = true,
 	  .help = "Connections that listeners with `engine = inline` have room for together. "
 		  "To change it, `unproxy detach` first." },
 	{ U(detach_on_exit), .name = "detach_on_exit", .type = KEY_BOOL, .default_text = "no",

@@ -58,6 +58,7 @@ struct key {
 	enum key_engine engine;
 	bool required; /* by listeners of its engine */
 	bool repeatable;
+	bool restart; /* of [unproxy]: a reload does not change it, conf/restart.h */
 	const char *help;
 };
 

@@ -120,6 +120,8 @@ static void print_marks(FILE *out, const struct key *key)
 {
 	if (key->repeatable)
 		(void)fputs(" *Repeatable.*", out);
+	if (key->restart)
+		(void)fputs(" *A reload leaves it: restart.*", out);
 	if (key->engine != KEY_BOTH)
 		(void)fprintf(out, " *Only with `engine = %s`.*",
 			      key->engine == KEY_INLINE ? "inline" : "relay");

@@ -47,20 +47,24 @@ static bool wants_hook(const struct conf *conf)
 }
 
 /* Have servers told of their clients, or say in one line why not and go on without. */
-static void open_hook(struct relay *relay, const struct conf *conf)
+static void open_hook(struct relay *relay)
 {
 	struct kern_hook_params params = { .engine = KERN_HOOK_RELAY,
 					   .connections = relay->max_connections };
+	struct kern_hook *hook = NULL;
 	char why[384] = "";
 
-	if (!wants_hook(conf)) {
-		log_info("hook.off engine=relay reason=\"not configured\"");
-		return;
-	}
 	if (params.connections > HOOK_CONNECTIONS)
 		params.connections = HOOK_CONNECTIONS;
-	if (kern_hook_open(&params, &relay->hook, why, sizeof(why)))
+	if (kern_hook_open(&params, &hook, why, sizeof(why)))
 		log_warn("hook.off engine=relay reason=\"%s\" client_address=none", why);
+	__atomic_store_n(&relay->hook, hook, __ATOMIC_RELEASE);
+}
+
+void kernel_side_add(struct relay *relay, const struct conf *conf)
+{
+	if (!relay->hook && wants_hook(conf))
+		open_hook(relay);
 }
 
 void kernel_side_open(struct relay *relay, const struct conf *conf)
@@ -68,5 +72,8 @@ void kernel_side_open(struct relay *relay, const struct conf *conf)
 	if (!relay->n_workers)
 		return;
 	open_kern(relay, conf);
-	open_hook(relay, conf);
+	if (wants_hook(conf))
+		open_hook(relay);
+	else
+		log_info("hook.off engine=relay reason=\"not configured\"");
 }

@@ -9,4 +9,7 @@
  * nothing is relayed it does nothing. */
 void kernel_side_open(struct relay *relay, const struct conf *conf);
 
+/* What a reload may need beside: the hook, where it was not asked for before. */
+void kernel_side_add(struct relay *relay, const struct conf *conf);
+
 #endif

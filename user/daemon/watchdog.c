@@ -6,16 +6,16 @@
 
 static void ask_all(struct watchdog *watchdog)
 {
-	for (unsigned i = 0; i < watchdog->n_workers; i++)
-		worker_ask(watchdog->workers[i]);
+	for (unsigned i = 0; i < watchdog->relay->n_workers; i++)
+		worker_ask(watchdog->relay->workers[i]);
 }
 
 static bool all_answered(struct watchdog *watchdog)
 {
 	bool all = true;
 
-	for (unsigned i = 0; i < watchdog->n_workers; i++)
-		all &= worker_answered(watchdog->workers[i]);
+	for (unsigned i = 0; i < watchdog->relay->n_workers; i++)
+		all &= worker_answered(watchdog->relay->workers[i]);
 	return all;
 }
 
@@ -32,14 +32,12 @@ static void on_time(struct loop_timer *timer)
 	(void)loop_timer_arm(watchdog->loop, timer, watchdog->every_us);
 }
 
-void watchdog_start(struct watchdog *watchdog, struct loop *loop, struct worker **workers,
-		    unsigned n_workers)
+void watchdog_start(struct watchdog *watchdog, struct loop *loop, const struct relay *relay)
 {
 	*watchdog = (struct watchdog){
 		.loop = loop,
 		.timer.fn = on_time,
-		.workers = workers,
-		.n_workers = n_workers,
+		.relay = relay,
 		.every_us = notify_watchdog_us() / 4,
 	};
 	if (!watchdog->every_us)

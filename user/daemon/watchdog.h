@@ -12,13 +12,11 @@
 struct watchdog {
 	struct loop *loop;
 	struct loop_timer timer;
-	struct worker **workers;
-	unsigned n_workers;
+	const struct relay *relay;
 	uint64_t every_us; /* 0: nobody wants to be told */
 };
 
-/* *watchdog and the workers live as long as the loop. */
-void watchdog_start(struct watchdog *watchdog, struct loop *loop, struct worker **workers,
-		    unsigned n_workers);
+/* *watchdog and the relay live as long as the loop. */
+void watchdog_start(struct watchdog *watchdog, struct loop *loop, const struct relay *relay);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "inline/complain.h"
 #include "obs/log.h"
 
 #define INTERFACES_MAX 256
@@ -27,23 +28,25 @@ static int check_master(const struct attach *attach, const struct conf_listener 
 		return 0;
 	(void)conf_where(attach->conf->file, listener->interfaces_line, "interfaces", where,
 			 sizeof(where));
-	log_error("%s\"%s\" is a part of %s, and both are attached to: leave one out", where,
-		  interface->name, master);
+	complain(attach->error, "%s\"%s\" is a part of %s, and both are attached to: leave one out",
+		 where, interface->name, master);
 	return -EEXIST;
 }
 
-static int refuse(const struct conf *conf, const struct conf_listener *listener, const char *name,
-		  int err, unsigned kind)
+static int refuse(const struct attach *attach, const struct conf_listener *listener,
+		  const char *name, int err, unsigned kind)
 {
 	char where[384];
 
-	(void)conf_where(conf->file, listener->interfaces_line, "interfaces", where, sizeof(where));
+	(void)conf_where(attach->conf->file, listener->interfaces_line, "interfaces", where,
+			 sizeof(where));
 	if (err == -EOPNOTSUPP)
-		log_error("%s\"%s\" is of a kind (%u) whose packets are not understood here", where,
-			  name, kind);
+		complain(attach->error,
+			 "%s\"%s\" is of a kind (%u) whose packets are not understood here", where,
+			 name, kind);
 	else
-		log_error("%s\"%s\": %s", where, name,
-			  err == -ENODEV ? "there is no such interface" : strerror(-err));
+		complain(attach->error, "%s\"%s\": %s", where, name,
+			 err == -ENODEV ? "there is no such interface" : strerror(-err));
 	return err;
 }
 
@@ -55,7 +58,8 @@ static int attach_one(struct attach *attach, const struct kern_interface *interf
 	int err = kern_inline_attach(attach->kern, interface, &behind, why, sizeof(why));
 
 	if (err && !again)
-		log_error("inline.failed interface=%s error=\"%s\"", interface->name, why);
+		complain(attach->error, "inline.failed interface=%s error=\"%s\"", interface->name,
+			 why);
 	else if (!err && behind)
 		log_warn("inline.behind interface=%s reason=\"another filter stands at priority 1: "
 			 "connections whose packets it takes do not work\"",
@@ -93,7 +97,7 @@ static int check_listener(const struct attach *attach, const struct conf_listene
 
 		err = interface_find(name, &interface, &kind);
 		if (err)
-			return refuse(attach->conf, listener, name, err, kind);
+			return refuse(attach, listener, name, err, kind);
 		err = check_master(attach, listener, &interface, wanted);
 	}
 	return err;

@@ -13,6 +13,7 @@ struct attach {
 	const struct policy *policy;
 	struct kern_inline *kern;            /* for all but attach_check() */
 	struct interface_names gone, failed; /* said so already */
+	struct conf_error *error;            /* where to leave what is wrong, too; or NULL */
 };
 
 void attach_free(struct attach *attach);

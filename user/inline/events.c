@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "inline/record.h"
+
+#define FORMER_MAX 1024U
 
 int events_init(struct events *events)
 {
@@ -14,8 +17,82 @@ int events_init(struct events *events)
 	return open_flows_new(events->conf->inline_flows, &events->open);
 }
 
+static int find_name(const struct policy *policy, const char *name)
+{
+	for (size_t i = 0; i < policy->n_listeners; i++) {
+		if (strcmp(policy->listeners[i]->name, name) == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+struct inline_counters *events_counters(const struct events *events, const struct policy *next)
+{
+	const struct policy *policy = events->policy;
+	struct inline_counters *counters = calloc(next->n_listeners + 1, sizeof(*counters));
+
+	for (size_t i = 0; counters && i <= policy->n_listeners; i++) {
+		int to = i < policy->n_listeners ? find_name(next, policy->listeners[i]->name) : -1;
+		struct inline_counters *sum = &counters[to < 0 ? next->n_listeners : (size_t)to];
+
+		sum->opened += events->counters[i].opened;
+		sum->ended += events->counters[i].ended;
+		sum->refused += events->counters[i].refused;
+		sum->probes += events->counters[i].probes;
+	}
+	return counters;
+}
+
+/* Bounded: who makes up new names for ever has lines without a name at last. */
+static void keep_former(struct events *events, size_t which)
+{
+	const struct conf_listener *listener = events->policy->listeners[which];
+	struct former_listener *former;
+
+	if (events->n_former == FORMER_MAX)
+		return;
+	former = calloc(1, sizeof(*former));
+	if (!former)
+		return;
+	former->id = events->policy->ids[which];
+	memcpy(former->listener.name, listener->name, sizeof(listener->name));
+	former->listener.port = listener->port;
+	former->next = events->former;
+	events->former = former;
+	events->n_former++;
+}
+
+static const struct conf_listener *find_former(const struct events *events, uint32_t id)
+{
+	const struct former_listener *former = events->former;
+
+	while (former && former->id != id)
+		former = former->next;
+	return former ? &former->listener : NULL;
+}
+
+void events_switch(struct events *events, const struct conf *conf, const struct policy *next,
+		   struct inline_counters *counters)
+{
+	const struct policy *policy = events->policy;
+
+	for (size_t i = 0; i < policy->n_listeners; i++) {
+		if (policy_find(next, policy->ids[i]) < 0 && !find_former(events, policy->ids[i]))
+			keep_former(events, i);
+	}
+	free(events->counters);
+	events->counters = counters;
+	events->conf = conf;
+}
+
 void events_free(struct events *events)
 {
+	while (events->former) {
+		struct former_listener *former = events->former;
+
+		events->former = former->next;
+		free(former);
+	}
 	open_flows_free(events->open);
 	free(events->counters);
 }
@@ -31,10 +108,11 @@ static void put(struct events *events, const struct record *record, const uint8_
 		client_log_put(events->log, events->log_queue, record, tlvs);
 }
 
-static struct record_around around(const struct events *events, int listener)
+static struct record_around around(const struct events *events, int listener, uint32_t id)
 {
 	return (struct record_around){
-		.listener = listener < 0 ? NULL : events->policy->listeners[listener],
+		.listener = listener < 0 ? find_former(events, id)
+					 : events->policy->listeners[listener],
 		.realtime_offset_us = events->realtime_offset_us,
 	};
 }
@@ -42,7 +120,7 @@ static struct record_around around(const struct events *events, int listener)
 static void take_open(struct events *events, const struct up_flow_event *event, int listener,
 		      const uint8_t *header)
 {
-	struct record_around with = around(events, listener);
+	struct record_around with = around(events, listener, event->listener);
 	struct open_flow flow = {
 		.key = event->key,
 		.created_ns = event->created_ns,
@@ -65,7 +143,7 @@ static void take_open(struct events *events, const struct up_flow_event *event, 
 static void take_end(struct events *events, const struct up_flow_event *event, int listener)
 {
 	struct open_flow *open = open_flows_find(events->open, &event->key, event->created_ns);
-	struct record_around with = around(events, listener);
+	struct record_around with = around(events, listener, event->listener);
 	struct inline_counters *counters = counters_of(events, listener);
 	struct record record;
 

@@ -18,6 +18,13 @@ struct inline_counters {
 	uint64_t probes;
 };
 
+/* A listener that is gone: what the lines of its last connections still name. */
+struct former_listener {
+	struct former_listener *next;
+	uint32_t id;
+	struct conf_listener listener; /* its name and ports alone */
+};
+
 struct events {
 	const struct conf *conf;
 	const struct policy *policy;
@@ -26,12 +33,23 @@ struct events {
 	struct open_flows *open;
 	struct inline_counters *counters; /* one per policy->listeners, and one for all gone */
 	int64_t realtime_offset_us;
-	uint64_t taken; /* events in all */
+	uint64_t taken;                 /* events in all */
+	struct former_listener *former; /* the latest first */
+	unsigned n_former;
 };
 
 /* conf, policy, log and log_queue are set. 0 or -ENOMEM. */
 int events_init(struct events *events);
 void events_free(struct events *events);
+
+/* Room for the counters of another policy's listeners, filled with what those of the same
+ * name have counted; the caller's. NULL: no memory. */
+struct inline_counters *events_counters(const struct events *events, const struct policy *next);
+
+/* Go by another configuration, before *events->policy changes to *next. counters: of
+ * events_counters(), owned from now on. */
+void events_switch(struct events *events, const struct conf *conf, const struct policy *next,
+		   struct inline_counters *counters);
 
 /* One event; header as of kern_inline_event_fn. */
 void events_take(struct events *events, const struct up_flow_event *event, const uint8_t *header);

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "inline/attach.h"
+#include "inline/complain.h"
 #include "inline/events.h"
 #include "inline/policy.h"
 #include "kern/hook.h"
@@ -34,7 +35,9 @@ struct inline_engine {
 	struct loop *loop;
 	int deny_fd;
 	struct kern_inline *kern;
-	struct kern_hook *hook; /* NULL: apps are not told of their clients */
+	struct kern_hook *hook;     /* NULL: apps are not told of their clients */
+	policy_drained_fn *drained; /* NULL: no listener is */
+	void *context;              /* ... for that */
 	struct policy policy;
 	struct attach attach;
 	struct events events;
@@ -221,9 +224,8 @@ static void take_over(struct inline_engine *engine)
 	prune_ports(engine);
 }
 
-static int set_policy(struct inline_engine *engine)
+static int set_policy(const struct inline_engine *engine, const struct policy *policy)
 {
-	const struct policy *policy = &engine->policy;
 	const struct kern_inline_policy given = {
 		.keys = policy->keys,
 		.listens = policy->listens,
@@ -235,8 +237,9 @@ static int set_policy(struct inline_engine *engine)
 	int err = kern_inline_set_policy(engine->kern, &given);
 
 	if (err)
-		log_error("inline.failed listeners=%zu networks=%zu error=\"%s\"",
-			  policy->n_listeners, policy->n_trust, strerror(-err));
+		complain(engine->attach.error,
+			 "inline.failed listeners=%zu networks=%zu error=\"%s\"",
+			 policy->n_listeners, policy->n_trust, strerror(-err));
 	return err;
 }
 
@@ -252,7 +255,8 @@ static int open_kern(struct inline_engine *engine)
 	int err = kern_inline_open(&params, &engine->kern, why, sizeof(why));
 
 	if (err)
-		log_error("inline.failed error=\"%s\"", *why ? why : strerror(-err));
+		complain(engine->attach.error, "inline.failed error=\"%s\"",
+			 *why ? why : strerror(-err));
 	return err;
 }
 
@@ -292,7 +296,7 @@ static int watch(struct inline_engine *engine)
 
 static int bring_up(struct inline_engine *engine)
 {
-	int err = policy_build(&engine->policy, engine->conf);
+	int err = policy_build(&engine->policy, engine->conf, engine->drained, engine->context);
 
 	if (!err)
 		err = events_init(&engine->events);
@@ -301,7 +305,7 @@ static int bring_up(struct inline_engine *engine)
 	if (!err)
 		err = open_kern(engine);
 	if (!err)
-		err = set_policy(engine);
+		err = set_policy(engine, &engine->policy);
 	if (err)
 		return err;
 	take_clock(engine);
@@ -334,7 +338,11 @@ int inline_start(const struct inline_params *params, struct inline_engine **ret)
 	engine->conf = params->conf;
 	engine->loop = params->loop;
 	engine->deny_fd = params->deny_fd;
-	engine->attach = (struct attach){ .conf = params->conf, .policy = &engine->policy };
+	engine->drained = params->drained;
+	engine->context = params->context;
+	engine->attach = (struct attach){ .conf = params->conf,
+					  .policy = &engine->policy,
+					  .error = params->error };
 	engine->events = (struct events){
 		.conf = params->conf,
 		.policy = &engine->policy,
@@ -347,9 +355,65 @@ int inline_start(const struct inline_params *params, struct inline_engine **ret)
 		free_engine(engine, engine->kern && !kern_inline_adopted(engine->kern));
 		return err;
 	}
+	engine->attach.error = NULL;
 	say_on(engine);
 	on_tick(&engine->tick);
 	*ret = engine;
+	return 0;
+}
+
+/* ---- another configuration ---- */
+
+/* The kernel's part of it, all or nothing. */
+static int change_over(struct inline_engine *engine, const struct conf *conf,
+		       const struct policy *next, struct conf_error *error)
+{
+	struct attach attach = {
+		.conf = conf, .policy = next, .kern = engine->kern, .error = error
+	};
+	int err = attach_check(&attach);
+
+	if (!err) /* more interfaces than there are listeners for do no harm */
+		err = attach_all(&attach);
+	if (err)
+		return err;
+	engine->attach.error = error;
+	err = set_policy(engine, next);
+	if (err)
+		(void)set_policy(engine, &engine->policy);
+	engine->attach.error = NULL;
+	return err;
+}
+
+static void take_on(struct inline_engine *engine, const struct conf *conf, struct policy *next,
+		    struct inline_counters *counters)
+{
+	events_switch(&engine->events, conf, next, counters);
+	policy_free(&engine->policy);
+	engine->policy = *next;
+	*next = (struct policy){ 0 };
+	engine->conf = conf;
+	engine->attach.conf = conf;
+	engine->stale_ports = true;
+}
+
+int inline_reload(struct inline_engine *engine, const struct conf *conf, struct conf_error *error)
+{
+	_cleanup_(policy_free) struct policy next = { 0 };
+	struct inline_counters *counters;
+	int err = policy_build(&next, conf, engine->drained, engine->context);
+
+	if (err)
+		return err;
+	counters = events_counters(&engine->events, &next);
+	if (!counters)
+		return -ENOMEM;
+	err = change_over(engine, conf, &next, error);
+	if (err) {
+		free(counters);
+		return err;
+	}
+	take_on(engine, conf, &next, counters);
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 
 #include "client/log.h"
 #include "conf/conf.h"
+#include "inline/policy.h"
 #include "kern/hook.h"
 #include "loop/loop.h"
 
@@ -20,11 +21,19 @@ struct inline_params {
 	struct client_log *log; /* NULL: no client log */
 	unsigned log_queue;     /* this engine's own queue of it */
 	int deny_fd;            /* of deny_map_fd() */
+	policy_drained_fn *drained;
+	void *context;            /* ... for that */
+	struct conf_error *error; /* where to leave what is wrong, or NULL */
 };
 
 /* Load, take over what an earlier daemon left, attach, begin to log. Says itself what
  * fails. Returns 0 and gives *ret to the caller, or -errno with *ret untouched. */
 int inline_start(const struct inline_params *params, struct inline_engine **ret);
+
+/* Go by another configuration's listeners from now on, drained ones included, and put the
+ * programs on the interfaces that came with it; established connections are left alone.
+ * conf is referred to until the next. 0, or -errno with *error filled: nothing has changed. */
+int inline_reload(struct inline_engine *engine, const struct conf *conf, struct conf_error *error);
 
 /* Its address hook; NULL: off, or no engine. */
 const struct kern_hook *inline_hook(const struct inline_engine *engine);

@@ -141,10 +141,11 @@ static int add_listen(struct policy *policy, const struct conf_listener *conf, u
 	return 0;
 }
 
-static int add_listener(struct policy *policy, const struct conf_listener *conf)
+static int add_listener(struct policy *policy, const struct conf_listener *conf, bool drained)
 {
 	uint32_t id = pick_id(policy, conf->name);
-	int r = add_rules(policy, id, &conf->trust);
+	size_t first = policy->n_listens;
+	int r = drained ? 0 : add_rules(policy, id, &conf->trust);
 
 	policy->listeners[policy->n_listeners] = conf;
 	policy->ids[policy->n_listeners++] = id;
@@ -153,10 +154,13 @@ static int add_listener(struct policy *policy, const struct conf_listener *conf)
 		r = add_listen(policy, conf, id, NULL);
 	for (size_t i = 0; r == 0 && i < conf->n_addresses; i++)
 		r = add_listen(policy, conf, id, &conf->addresses[i]);
+	for (size_t i = first; drained && i < policy->n_listens; i++)
+		policy->listens[i].options &= ~(__u8)UP_FLOW_PASS_OTHERS;
 	return r;
 }
 
-int policy_build(struct policy *ret, const struct conf *conf)
+int policy_build(struct policy *ret, const struct conf *conf, policy_drained_fn *drained,
+		 void *context)
 {
 	_cleanup_(policy_free) struct policy policy = { 0 };
 	int r = 0;
@@ -166,8 +170,11 @@ int policy_build(struct policy *ret, const struct conf *conf)
 	if (!policy.listeners || !policy.ids)
 		return -ENOMEM;
 	for (size_t i = 0; r == 0 && i < conf->n_listeners; i++) {
-		if (conf->listeners[i].engine == CONF_ENGINE_INLINE)
-			r = add_listener(&policy, &conf->listeners[i]);
+		const struct conf_listener *listener = &conf->listeners[i];
+
+		if (listener->engine == CONF_ENGINE_INLINE)
+			r = add_listener(&policy, listener,
+					 drained && drained(context, listener->name));
 	}
 	if (r < 0)
 		return r;

@@ -3,6 +3,7 @@
 #ifndef INLINE_POLICY_H
 #define INLINE_POLICY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "conf/conf.h"
@@ -20,8 +21,13 @@ struct policy {
 	struct up_ports ports; /* roles that the listeners need */
 };
 
-/* 0 or -ENOMEM. End with policy_free(). */
-int policy_build(struct policy *ret, const struct conf *conf);
+/* Is a listener drained, that is, does it refuse connections? NULL: none is. */
+typedef bool policy_drained_fn(void *context, const char *listener);
+
+/* 0 or -ENOMEM. End with policy_free(). A drained listener trusts nobody and lets nobody pass:
+ * the programs answer with RST. */
+int policy_build(struct policy *ret, const struct conf *conf, policy_drained_fn *drained,
+		 void *context);
 void policy_free(struct policy *policy);
 
 /* The number of the listener that an event names; -1: of an earlier configuration. */

@@ -115,6 +115,7 @@ void kern_show(struct kern *kern, const uint64_t *cookies, const struct up_conn 
 	       uint32_t count);
 void kern_hide(struct kern *kern, const uint64_t *cookies, uint32_t count);
 void kern_show_backend(struct kern *kern, uint32_t number, const struct up_backend *backend);
+void kern_hide_backend(struct kern *kern, uint32_t number);
 
 /* The program's counters, summed over CPUs. 0 or -errno. */
 int kern_stats(const struct kern *kern, struct up_stats *ret);

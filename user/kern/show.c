@@ -85,6 +85,11 @@ void kern_show_backend(struct kern *kern, uint32_t number, const struct up_backe
 				  BPF_ANY);
 }
 
+void kern_hide_backend(struct kern *kern, uint32_t number)
+{
+	(void)bpf_map_delete_elem(bpf_map__fd(kern->skel->maps.backends), &number);
+}
+
 int kern_sum(const struct bpf_map *map, void *ret, size_t size)
 {
 	int cpus = libbpf_num_possible_cpus();

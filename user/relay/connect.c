@@ -147,7 +147,7 @@ static enum attempt send_early(struct session *session)
 static int open_back(struct session *session)
 {
 	const struct up_addr *addr = pool_addr(session->rules->pool, session->server);
-	struct kern_hook *hook = session->worker->relay->hook;
+	struct kern_hook *hook = __atomic_load_n(&session->worker->relay->hook, __ATOMIC_ACQUIRE);
 	_cleanup_close_ int fd = socket_for(addr);
 	struct up_intent *intent = NULL;
 	uint64_t cookie = 0;

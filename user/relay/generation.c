@@ -35,11 +35,9 @@ static struct pool_entry *find_pool(const struct generations *books, const char 
 	return NULL;
 }
 
-struct pool *generations_pool(const struct generations *books, const char *backend)
+struct pool *generation_pool(const struct generation *generation, size_t backend)
 {
-	const struct pool_entry *entry = find_pool(books, backend);
-
-	return entry ? entry->pool : NULL;
+	return generation->pools[backend]->pool;
 }
 
 static struct listener_state *find_state(const struct generations *books, const char *name)

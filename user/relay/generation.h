@@ -79,8 +79,8 @@ void generation_publish(struct generations *books, struct generation *generation
 /* One that was never published. */
 void generation_discard(struct generation *generation);
 
-/* The pool of a backend of any living generation, or NULL. */
-struct pool *generations_pool(const struct generations *books, const char *backend);
+/* The pool of its conf->backends[backend]. */
+struct pool *generation_pool(const struct generation *generation, size_t backend);
 
 /* Free those that nobody uses any more, when the client log (or NULL) has written what names
  * them. */

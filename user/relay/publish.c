@@ -12,9 +12,9 @@
 /* Workers answer at once; one that does not has worse than this wait to tell of. */
 #define TAKEN_S 2
 
-bool publish_ready(const struct rules *rules)
+static bool opens(const struct publish *publish, const struct rules *rules)
 {
-	return !rules->state->draining;
+	return publish->all || rules->state->draining == (rules->state == publish->flip);
 }
 
 /* Has every worker a socket there already? */
@@ -23,7 +23,7 @@ static bool is_open(const struct publish *publish, const struct up_addr *addr)
 	const struct generation *newest = publish->relay->generations.newest;
 	const struct rules *rules = newest ? generation_rules(newest, addr) : NULL;
 
-	return rules && publish_ready(rules);
+	return rules && !rules->state->draining;
 }
 
 static int add_listener(struct publish *publish, const struct rules *rules,
@@ -68,7 +68,7 @@ static int add_binds(struct publish *publish)
 	for (size_t i = 0; i < conf->n_listeners; i++) {
 		const struct rules *rules = &publish->generation->rules[i];
 
-		for (size_t b = 0; b < rules->conf->n_binds && publish->open(rules); b++) {
+		for (size_t b = 0; b < rules->conf->n_binds && opens(publish, rules); b++) {
 			int err = add_bind(publish, rules, &rules->conf->binds[b]);
 
 			if (err)
@@ -114,7 +114,7 @@ static int allocate(struct publish *publish)
 		list_init(&update->listeners);
 		update->generation = publish->generation;
 		for (size_t k = 0; k < n; k++)
-			update->open[k] = publish->open(&generation->rules[k]);
+			update->open[k] = opens(publish, &generation->rules[k]);
 	}
 	return 0;
 }

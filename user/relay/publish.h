@@ -8,18 +8,13 @@
 
 #include "relay/relay.h"
 
-/* Which listeners of a generation take connections. */
-typedef bool publish_open_fn(const struct rules *rules);
-
-/* All that are not drained at run time. */
-bool publish_ready(const struct rules *rules);
-
 struct publish {
 	struct relay *relay;
 	struct generation *generation;
-	publish_open_fn *open;          /* of the generation */
-	struct worker_update **updates; /* one per worker; NULL: no relay */
-	const struct conf_bind *failed; /* the bind that could not be had */
+	bool all;                          /* open them all; else those that are not drained */
+	const struct listener_state *flip; /* ... but this one if it is, and not if it is not */
+	struct worker_update **updates;    /* one per worker; NULL: no relay */
+	const struct conf_bind *failed;    /* the bind that could not be had */
 };
 
 /* Bind what the newest generation has not open, and give each its place in line. On failure

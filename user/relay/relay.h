@@ -49,7 +49,7 @@ struct relay_counters {
 struct relay {
 	struct generations generations; /* the main thread's */
 	struct kern *kern;              /* NULL: no kernel path on this host */
-	struct kern_hook *hook;         /* NULL: servers are not told of their clients */
+	struct kern_hook *hook;         /* atomic; NULL: servers are not told of their clients */
 	struct client_log *log;         /* NULL: no client log */
 	struct deny *deny;              /* clients to refuse */
 	struct limits *limits;          /* connections per source and listener */
@@ -58,10 +58,11 @@ struct relay {
 	uint32_t connections; /* atomic: now */
 	struct relay_counters counters;
 	struct worker **workers;
-	unsigned n_workers;
-	int uring_error; /* why there is no io_uring, -errno */
-	sem_t updated;   /* each worker posts it when it has taken an update */
-	int done_fd;     /* eventfd: each worker adds one when it has stopped */
+	unsigned n_workers; /* 0: nothing is relayed yet */
+	unsigned planned;   /* how many there will be, then */
+	int uring_error;    /* why there is no io_uring, -errno */
+	sem_t updated;      /* each worker posts it when it has taken an update */
+	int done_fd;        /* eventfd: each worker adds one when it has stopped */
 };
 
 struct pipe_pool;

@@ -45,7 +45,7 @@ static struct conf *load(const char *text)
 	return conf;
 }
 
-static void free_conf(struct conf **conf)
+static void __attribute__((unused)) free_conf(struct conf **conf)
 {
 	conf_free(*conf);
 }

@@ -38,7 +38,7 @@ static void start(struct bench *bench)
 	bench->conf.listeners = &listener;
 	bench->conf.n_listeners = 1;
 	bench->conf.inline_flows = 1024;
-	assert_int_equal(policy_build(&bench->policy, &bench->conf), 0);
+	assert_int_equal(policy_build(&bench->policy, &bench->conf, NULL, NULL), 0);
 	(void)snprintf(bench->path, sizeof(bench->path), "/tmp/unproxy-events-test-XXXXXX");
 	fd = mkstemp(bench->path);
 	assert_true(fd >= 0);

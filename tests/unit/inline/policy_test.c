@@ -18,7 +18,7 @@ static void build(struct conf_listener *listeners, size_t n, struct policy *ret)
 {
 	struct conf conf = { .listeners = listeners, .n_listeners = n };
 
-	assert_int_equal(policy_build(ret, &conf), 0);
+	assert_int_equal(policy_build(ret, &conf, NULL, NULL), 0);
 }
 
 static struct up_addr ip(const char *text)

@@ -72,15 +72,18 @@ def stand_in(tmp_path, *lines):
 
 
 @pytest.mark.parametrize("given, wanted", [
-    (["backend", ""], ["rails"]),
+    (["backend", ""], ["add", "rails"]),
     (["backend", "rails", ""], ["server", "show"]),
     (["backend", "--json", "rails", "server", "10.0.0.1:80", ""], ["add", "remove", "weight"]),
     (["backend", "rails", "server", "10.0.0.1:80", "weight", ""], []),
     (["backend", "rails", "show", "a", ""], ["a", "b"]),
     (["backend", "rails", "nothing", ""], []),
+    (["backend", "add", "x", ""], ["allow", "for"]),
+    (["backend", "add", "x", "allow", ""], ["for"]),
 ])
 def test_words_by_their_form(offer, tmp_path, given, wanted):
-    stand_in(tmp_path, "form\tNAME server ADDR add|remove ", "form\tNAME server ADDR weight N ", "form\tNAME show a|b... ",
+    stand_in(tmp_path, "form\tNAME server ADDR add|remove ", "form\tNAME server ADDR weight N ", "form\tNAME show a|b... ", "form\tadd X ",
+             "form\tadd X allow ", "form\tadd X allow for T ", "form\tadd X for T ",
              "flag\t--json\t\tas JSON")
     assert offer(*given, conf=CONF) == wanted
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Installed, run with both engines, taken away: what is left is what was there, and the configuration and the logs."""
+import gzip
+import json
 import os
 import shutil
 import subprocess
@@ -9,7 +11,7 @@ import pytest
 
 from conftest import STAND_IN
 from harness import daemon as d
-from harness import inline, leaks, tools
+from harness import headers, inline, leaks, tools
 from harness.apps import Recorder, echo
 from harness.netns import HOST4
 from harness.wait import until
@@ -191,3 +193,53 @@ def test_package_leaves_nothing(bench, root, package, tmp_path):
     left = {path: gone for path, gone in root.written().items() if path not in before}
     assert not {path for path, gone in left.items() if gone}, "files of others are gone"
     assert not [path for path in left if "unproxy" in path], left
+
+# What the rotation's file calls where systemd runs: it reaches the daemon here, too.
+SYSTEMCTL = """#!/bin/sh
+[ "$*" = "kill --kill-who=main --signal=HUP unproxy.service" ] && kill -HUP "$(cat /run/daemon.pid)"
+"""
+
+
+def test_rotation_loses_no_line(bench, root, tmp_path):
+    """The real logrotate and our file, under traffic: every line once, in order, and the newest file is being written to."""
+    if not shutil.which("logrotate"):
+        pytest.skip("SKIP: no logrotate")
+    logs, host, client = root.path / "var/log/unproxy", bench.net.host, bench.net.client
+    for folder in (logs, root.path / "etc/unproxy", root.path / "run/systemd/system", root.path / "run/unproxy"):
+        folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(f"{tools.ROOT}/dist/unproxy.logrotate", root.path / "etc/logrotate.d/unproxy")
+    shutil.copy(tools.UNPROXY, root.path / "run/unproxy/program")
+    systemctl = root.path / "usr/local/sbin/systemctl"
+    systemctl.write_text(SYSTEMCTL)
+    systemctl.chmod(0o755)
+    # One worker: its lines are in the order of the connections.
+    (root.path / "etc/unproxy/unproxy.conf").write_text(
+        d.section("unproxy", client_log="/var/log/unproxy/clients.log", workers=1) + d.listener() + d.backend())
+    Recorder(host, d.BACKEND_PORT, "127.0.0.1")
+    daemon = Installed(host, tmp_path / "daemon", root, "/run/unproxy/program")
+    bench.daemons.append(daemon)
+    daemon.start()
+    (root.path / "run/daemon.pid").write_text(str(daemon.pid))
+
+    sent = 0
+
+    def connections(count):
+        nonlocal sent
+        for _ in range(count):
+            sent += 1
+            assert echo(client, HOST4, d.PORT, header=headers.v1(port=sent))
+    for _ in range(3):
+        connections(20)
+        # An empty file would not be rotated.
+        until(lambda: (logs / "clients.log").exists() and (logs / "clients.log").stat().st_size, "the daemon writes to the new file")
+        rotation = subprocess.Popen(root.argv("/usr/sbin/logrotate", "-f", "-s", "/run/rotated", "/etc/logrotate.d/unproxy"))
+        connections(20)
+        assert rotation.wait(20) == 0
+    connections(20)
+    daemon.end()
+    names = sorted(path.name for path in logs.iterdir())
+    assert names == ["clients.log", "clients.log.1", "clients.log.2.gz", "clients.log.3.gz"]
+    texts = [gzip.open(logs / name, "rt").read() if name.endswith(".gz") else (logs / name).read_text() for name in names]
+    assert all(texts), "no file is empty"
+    ports = [json.loads(line)["client_port"] for text in reversed(texts) for line in text.splitlines()]
+    assert ports == list(range(1, sent + 1))

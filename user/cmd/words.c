@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "cmd/topics.h"
 #include "cmd/usage.h"
 
@@ -39,30 +40,25 @@ static void print_flags(FILE *out, const struct usage_item *item)
 	}
 }
 
-/* The length of a bracket with what is in it, brackets included. */
-static size_t bracket_length(const char *at)
+/* Where the bracket that opens at "at" closes. */
+static const char *bracket_end(const char *at)
 {
-	size_t len = 0;
 	int depth = 0;
 
-	do {
-		depth += (at[len] == '[') - (at[len] == ']');
-		len++;
-	} while (depth > 0 && at[len]);
-	return len;
-}
-
-/* A word of a choice ends at a blank, unless a bar is near: "COMMAND | TOPIC" is one. */
-static const char *print_word(FILE *out, const char *at)
-{
-	while (*at && *at != ']' && *at != '[') {
-		if (*at == ' ' && at[1] != '|' && at[-1] != '|')
+	for (; *at; at++) {
+		depth += (*at == '[') - (*at == ']');
+		if (!depth)
 			break;
-		if (*at != ' ')
-			(void)fputc(*at, out);
-		at++;
 	}
 	return at;
+}
+
+/* The end of what stands in front of the next " | " or the end, brackets passed over. */
+static const char *choice_end(const char *at, const char *end)
+{
+	while (at < end && strncmp(at, " | ", 3) != 0)
+		at = *at == '[' ? bracket_end(at) + 1 : at + 1;
+	return at < end ? at : end;
 }
 
 static const char *skip_flag(const char *at)
@@ -75,28 +71,51 @@ static const char *skip_flag(const char *at)
 	return at;
 }
 
-static void print_form(FILE *out, const char *head)
+static void print_forms(FILE *out, const char *done, const char *at);
+
+/* [a b | c]: with a b, with c, and without. */
+static void print_bracket(FILE *out, const char *done, const char *at)
+{
+	const char *end = bracket_end(at), *rest = *end ? end + 1 : end;
+	bool flags = at[1] == '-' || strncmp(at, "[flags", 6) == 0;
+
+	for (const char *from = at + 1; !flags && from < end;) {
+		const char *to = choice_end(from, end);
+		_cleanup_free_ char *line = NULL;
+
+		if (*from != '-' && strncmp(from, "flags", 5) != 0 &&
+		    asprintf(&line, "%.*s%s", (int)(to - from), from, rest) >= 0)
+			print_forms(out, done, line);
+		from = to < end ? to + 3 : end;
+	}
+	print_forms(out, done, rest);
+}
+
+/* done: the words so far, each with a blank behind it. */
+static void print_forms(FILE *out, const char *done, const char *at)
+{
+	_cleanup_free_ char *longer = NULL;
+	size_t len;
+
+	at += strspn(at, " ");
+	len = strcspn(at, " [");
+	if (!*at) {
+		(void)fprintf(out, "form\t%s\n", done);
+	} else if (*at == '[') {
+		print_bracket(out, done, at);
+	} else if (*at == '-' && len > 1) {
+		print_forms(out, done, skip_flag(at));
+	} else if (asprintf(&longer, "%s%.*s ", done, (int)len, at) >= 0) {
+		print_forms(out, longer, at + len);
+	}
+}
+
+static void print_synopsis(FILE *out, const char *head)
 {
 	const char *at = head + strcspn(head, " "); /* unproxy */
 
 	at += strspn(at, " ");
-	at += strcspn(at, " "); /* the command */
-	(void)fputs("form\t", out);
-	while (*at) {
-		bool flags = *at == '[' && (at[1] == '-' || strstr(at, "flags]") == at + 1);
-
-		if (flags) {
-			at += bracket_length(at);
-		} else if (strchr(" []", *at)) {
-			at++;
-		} else if (*at == '-') {
-			at = skip_flag(at);
-		} else {
-			at = print_word(out, at);
-			(void)fputc(' ', out);
-		}
-	}
-	(void)fputc('\n', out);
+	print_forms(out, "", at + strcspn(at, " ")); /* the command */
 }
 
 int words_print_command(FILE *out, const struct command *command)
@@ -110,7 +129,7 @@ int words_print_command(FILE *out, const struct command *command)
 		const struct usage_item *item = &usage.items[i];
 
 		if (item->kind == USAGE_SYNOPSIS)
-			print_form(out, item->head);
+			print_synopsis(out, item->head);
 		else if (item->kind == USAGE_TERM && *item->head == '-')
 			print_flags(out, item);
 	}

@@ -30,10 +30,16 @@ static void forms(void **state)
 	expect("usage: unproxy x [--json] NAME server ADDR add|remove\n",
 	       "form\tNAME server ADDR add|remove \n");
 	expect("usage: unproxy x [-c FILE | flags]\n", "form\t\n");
-	expect("usage: unproxy x [A | B | C]\n", "form\tA|B|C \n");
-	expect("usage: unproxy x add CIDR [for TIME] [--why [TEXT]] [FILTER...]\n",
-	       "form\tadd CIDR for TIME FILTER... \n");
+	expect("usage: unproxy x [A | B]\n", "form\tA \nform\tB \nform\t\n");
+	expect("usage: unproxy x add CIDR [allow] [for TIME | until DAY]\n",
+	       "form\tadd CIDR allow for TIME \nform\tadd CIDR allow until DAY \n"
+	       "form\tadd CIDR allow \nform\tadd CIDR for TIME \nform\tadd CIDR until DAY \n"
+	       "form\tadd CIDR \n");
+	expect("usage: unproxy x [a [b]] [--why [TEXT]] [FILTER...]\n",
+	       "form\ta b FILTER... \nform\ta b \nform\ta FILTER... \nform\ta \n"
+	       "form\tFILTER... \nform\t\n");
 	expect("usage: unproxy x --man 8|5\n       unproxy x -q PATH y\n", "form\t\nform\ty \n");
+	expect("usage: unproxy x -\n", "form\t- \n");
 	expect("usage: unproxy x\n", "form\t\n");
 }
 

@@ -188,7 +188,7 @@ INSTALLED := 0755:$(BUILD)/unproxy:$(PREFIX)/sbin/unproxy \
 	0644:dist/completions/unproxy.bash:$(PREFIX)/share/bash-completion/completions/unproxy \
 	0644:dist/completions/_unproxy:$(ZSHDIR)/_unproxy \
 	$(patsubst %,0644:%:$(UNITDIR)/unproxy.service,$(wildcard dist/unproxy.service)) \
-	$(patsubst %,0644:%:$(UNITDIR)/unproxy.socket,$(wildcard dist/unproxy.socket)) \
+	$(patsubst %,0644:%:$(PREFIX)/share/doc/unproxy/examples/unproxy.socket,$(wildcard dist/unproxy.socket)) \
 	0644:dist/unproxy.logrotate:$(SYSCONFDIR)/logrotate.d/unproxy \
 	$(foreach doc,README.md LICENSE,0644:$(doc):$(PREFIX)/share/doc/unproxy/$(doc)) \
 	$(foreach doc,$(wildcard docs/*.md),0644:$(doc):$(PREFIX)/share/doc/unproxy/$(doc)) \

@@ -24,7 +24,8 @@ def files(root):
 def wanted(prefix):
     docs = [f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")]
     docs += [str(path.relative_to(ROOT)) for path in (ROOT / "examples").rglob("*") if path.is_file()]
-    units = [path.name for path in (ROOT / "dist").iterdir() if path.suffix in (".service", ".socket")]
+    docs += [f"examples/{path.name}" for path in (ROOT / "dist").glob("*.socket")]
+    units = [path.name for path in (ROOT / "dist").glob("*.service")]
     return sorted([
         "/etc/logrotate.d/unproxy",
         f"{prefix}/sbin/unproxy",

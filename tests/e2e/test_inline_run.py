@@ -10,9 +10,9 @@ import pytest
 
 from conftest import STAND_IN
 from harness import daemon as d
-from harness import headers, inline, tools
+from harness import headers, inline, tcx, tools
 from harness.apps import Recorder, echo
-from harness.inline import InlineDaemon, detach, filters, has_clsact, listener, ours
+from harness.inline import InlineDaemon, detach, has_clsact, listener, ours
 from harness.netns import HOST4, HOST6, Namespace
 from harness.wait import until
 
@@ -40,13 +40,16 @@ def tc(ns, *words):
 
 # ---- attach, go on, detach ----
 
-def test_attached_and_taken_away(bench, start, host):
+@pytest.mark.parametrize("kind", ["tcx", "clsact"])
+def test_attached_and_taken_away(bench, start, host, kind):
+    if kind == "tcx" and not tcx.supported():
+        pytest.skip("SKIP: no tcx before Linux 6.6")
     Recorder(host, inline.PORT, HOST4)
-    daemon = start()
+    daemon = start(general="" if kind == "tcx" else "tcx = no\n")
     said = daemon.wait_for("inline.on")
     assert set(said["interfaces"].split(",")) == {"wire", "lo"} and said["adopted"] == "0" and said["listeners"] == "1"
     for device in ("wire", "lo"):
-        assert ours(host, device) == BOTH and has_clsact(host, device)
+        assert ours(host, device) == BOTH and has_clsact(host, device) == (kind == "clsact")
     assert echo(bench.net.client, HOST4, inline.PORT)
 
     daemon.end()
@@ -55,7 +58,8 @@ def test_attached_and_taken_away(bench, start, host):
     assert echo(bench.net.client, HOST4, inline.PORT), "headers are cut without a daemon"
 
     done = detach(host)
-    assert done.returncode == 0 and done.stdout == "detached: 4 filters, 2 qdiscs, all pins\n"
+    qdiscs = 2 if kind == "clsact" else 0
+    assert done.returncode == 0 and done.stdout == f"detached: 4 programs, {qdiscs} qdiscs, all pins\n"
     inline.assert_nothing_left(host)
     again = detach(host)
     assert again.returncode == 0 and again.stdout == "nothing was attached\n"
@@ -277,8 +281,8 @@ def test_roles_of_ports_go_when_nobody_needs_them(bench, start, host):
     s.close()
 
 
-def test_another_network_namespace(bench, start, host):
-    start().end()
+def test_another_network_namespace(start, host):
+    start(general="tcx = no\n").end()
     elsewhere = Namespace("e2e-elsewhere")
     try:
         run = subprocess.run(elsewhere.argv([tools.UNPROXY, "run", "--engine", "inline", "--listen", ":81", "--trust", "any", "--client-log", "off"]),
@@ -291,105 +295,8 @@ def test_another_network_namespace(bench, start, host):
         assert not os.path.exists(inline.PINS)
     finally:
         elsewhere.remove()
-    assert detach(host).stdout.startswith("detached: 4 filters"), "found without pins, by handle and name"
+    assert detach(host).stdout.startswith("detached: 4 programs"), "found without pins, by handle and name"
     assert not ours(host, "wire") and has_clsact(host, "wire"), "who made the qdisc is not known any more"
-
-
-# ---- others on the same interface ----
-
-def foreign(ns, way, priority, device="wire"):
-    tc(ns, "filter", "add", "dev", device, way, "prio", str(priority), "protocol", "ip", "u32", "match", "ip", "protocol", "17", "0xff", "flowid", "1:1")
-
-
-def test_a_foreign_filter_and_its_qdisc_stay(bench, start, host):
-    tc(host, "qdisc", "add", "dev", "wire", "clsact")
-    foreign(host, "ingress", 7)
-    before = filters(host, "wire")
-    Recorder(host, inline.PORT, HOST4)
-    daemon = start()
-    assert not daemon.events("inline.behind")
-    assert echo(bench.net.client, HOST4, inline.PORT)
-    daemon.end()
-    assert detach(host).returncode == 0
-    assert filters(host, "wire") == before and has_clsact(host, "wire")
-    assert not has_clsact(host, "lo")
-
-
-def test_a_foreign_qdisc_without_filters_stays(start, host):
-    tc(host, "qdisc", "add", "dev", "wire", "clsact")
-    start().end()
-    assert detach(host).returncode == 0
-    assert has_clsact(host, "wire") and not ours(host, "wire")
-
-
-def test_a_filter_that_came_later_keeps_our_qdisc(start, host):
-    start().end()
-    foreign(host, "egress", 5)
-    assert detach(host).returncode == 0
-    assert {row[1] for row in filters(host, "wire")["egress"]} == {"u32"} and not ours(host, "wire")
-    assert not has_clsact(host, "lo")
-
-
-def test_a_filter_at_the_first_priority(bench, start, host):
-    """Another kind of filter has it: ours stands behind, found again there, and says so."""
-    tc(host, "qdisc", "add", "dev", "wire", "clsact")
-    foreign(host, "ingress", 1)
-    before = filters(host, "wire")
-    Recorder(host, inline.PORT, HOST4)
-    first = start()
-    assert first.wait_for("inline.behind")["interface"] == "wire"
-    assert echo(bench.net.client, HOST4, inline.PORT)
-    first.end()
-    second = start()
-    assert len(ours(host, "wire")) == 2, "replaced, not added"
-    second.end()
-    assert detach(host).stdout == "detached: 4 filters, 1 qdiscs, all pins\n"
-    assert filters(host, "wire") == before
-
-
-def test_an_ingress_qdisc_is_not_clsact(start, host):
-    """It takes filters for the way out, and runs them on the way in."""
-    tc(host, "qdisc", "add", "dev", "lo", "ingress")
-    daemon = start(start=False)
-    daemon.spawn()
-    assert daemon.exit_code() == 1
-    assert "there is an ingress qdisc where clsact is needed" in daemon.log()
-    inline.assert_nothing_left(host)
-
-
-# ---- interfaces that change ----
-
-def test_what_others_remove_is_put_back(bench, start, host):
-    Recorder(host, inline.PORT, HOST4)
-    daemon = start()
-    tc(host, "qdisc", "del", "dev", "wire", "clsact")
-    assert not ours(host, "wire")
-    assert daemon.wait_for("inline.attach") == {"interface": "wire", "reason": "somebody has removed our filters"}
-    until(lambda: ours(host, "wire") == BOTH, "attached again")
-    assert echo(bench.net.client, HOST4, inline.PORT)
-
-
-def test_an_interface_that_comes_back(start, host):
-    host.batch("tuntap add name tun9 mode tun", "link set tun9 up")
-    daemon = start(listener(interfaces="tun9, lo"))
-    host.batch("tuntap del name tun9 mode tun")
-    assert daemon.wait_for("inline.gone")["interface"] == "tun9"
-    assert len(inline.dump("attachments")) == 1
-    host.batch("tuntap add name tun9 mode tun", "link set tun9 up")
-    assert daemon.wait_for("inline.attach") == {"interface": "tun9", "reason": "it is new"}
-    until(lambda: len(ours(host, "tun9")) == 2, "attached again")
-
-
-def test_an_interface_that_cannot_be_attached_later(start, host):
-    """Said once; and tried again, for when somebody mends it."""
-    daemon = start(listener(interfaces=None))
-    host.batch("link add late type veth peer name far")
-    tc(host, "qdisc", "add", "dev", "late", "ingress")
-    host.batch("addr add 192.0.2.1/24 dev late", "link set late up")
-    assert daemon.wait_for("inline.failed")["interface"] == "late"
-    tc(host, "qdisc", "del", "dev", "late", "ingress")
-    until(lambda: ours(host, "late") == BOTH, "attached")
-    assert len(daemon.events("inline.failed")) == 1
 
 
 # ---- refusals ----

@@ -15,8 +15,8 @@
 const char cmd_detach_usage[] =
 	"usage: unproxy detach [--force]\n"
 	"\n"
-	"Removes the filters of engine = inline from all interfaces of this network namespace,\n"
-	"and what is pinned. Their connections end; filters of others stay. Needs no\n"
+	"Removes the programs of engine = inline from all interfaces of this network namespace,\n"
+	"and what is pinned. Their connections end; what others put there stays. Needs no\n"
 	"daemon, and refuses while one runs.\n"
 	"\n"
 	"  --force      also what another network namespace's daemon has pinned\n"
@@ -64,10 +64,10 @@ int cmd_detach(int argc, char **argv)
 		(void)fprintf(stderr, "unproxy detach: %s\n", *why ? why : strerror(-err));
 		return EXIT_FAILURE;
 	}
-	if (done.filters + done.qdiscs + done.pins == 0)
+	if (done.programs + done.qdiscs + done.pins == 0)
 		(void)printf("nothing was attached\n");
 	else
-		(void)printf("detached: %u filters, %u qdiscs%s\n", done.filters, done.qdiscs,
+		(void)printf("detached: %u programs, %u qdiscs%s\n", done.programs, done.qdiscs,
 			     done.pins ? ", all pins" : "");
 	return EXIT_SUCCESS;
 }

@@ -106,6 +106,7 @@ struct conf {
 	char *deny_file;           /* path, NULL is off */
 	uint32_t deny_entries;     /* networks that can be denied or allowed, in all */
 	bool detach_on_exit;       /* its programs go when the daemon goes; default no */
+	bool tcx;                  /* its programs use tcx, where the kernel has it; default yes */
 	struct conf_listener *listeners;
 	size_t n_listeners;
 	struct conf_backend *backends;

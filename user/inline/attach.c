@@ -170,7 +170,7 @@ static void find_again(struct attach *attach, const struct kern_interface *inter
 	if (how == KERN_ATTACHED)
 		return;
 	if (how == KERN_REMOVED && !again)
-		log_warn("inline.attach interface=%s reason=\"somebody has removed our filters\"",
+		log_warn("inline.attach interface=%s reason=\"somebody has removed our programs\"",
 			 interface->name);
 	else if (!again)
 		log_info("inline.attach interface=%s reason=\"it is new\"", interface->name);

@@ -248,6 +248,7 @@ static int open_kern(struct inline_engine *engine)
 	const struct kern_inline_params params = {
 		.flows = engine->conf->inline_flows,
 		.deny_fd = engine->deny_fd,
+		.tcx = engine->conf->tcx,
 		.fn = on_event,
 		.context = engine,
 	};

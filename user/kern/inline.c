@@ -121,6 +121,7 @@ int kern_inline_open(const struct kern_inline_params *params, struct kern_inline
 	kern->context = params->context;
 	kern->netns = kern_netns();
 	kern_quiet();
+	kern->tcx = params->tcx && tcx_supported();
 	err = bring_up(kern, params, why, why_size);
 	if (err) {
 		kern_inline_close(kern, false);
@@ -147,13 +148,54 @@ static int remember(struct kern_inline *kern, const struct kern_interface *inter
 	return bpf_map_update_elem(fd, &interface->index, &entry, BPF_ANY) < 0 ? -errno : 0;
 }
 
-int kern_inline_attach(struct kern_inline *kern, const struct kern_interface *interface,
-		       bool *ret_behind, char *why, size_t why_size)
+bool inline_is_ours(int prog_fd)
 {
-	const struct bpf_program *in = interface->ethernet ? kern->skel->progs.up_in_eth
-							   : kern->skel->progs.up_in_l3;
-	const struct bpf_program *out = interface->ethernet ? kern->skel->progs.up_out_eth
-							    : kern->skel->progs.up_out_l3;
+	struct bpf_prog_info info = { 0 };
+	uint32_t len = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(prog_fd, &info, &len) < 0)
+		return false;
+	return strncmp(info.name, "up_in_", 6) == 0 || strncmp(info.name, "up_out_", 7) == 0;
+}
+
+static int program_fd(const struct kern_inline *kern, const struct kern_interface *interface,
+		      enum tc_way way)
+{
+	const struct inline_bpf *skel = kern->skel;
+
+	if (way == TC_IN)
+		return bpf_program__fd(interface->ethernet ? skel->progs.up_in_eth
+							   : skel->progs.up_in_l3);
+	return bpf_program__fd(interface->ethernet ? skel->progs.up_out_eth
+						   : skel->progs.up_out_l3);
+}
+
+/* Where an earlier instance has its programs, ours replace them: the two kinds together would
+ * take a header's length off twice. */
+static bool goes_by_tcx(const struct kern_inline *kern, uint32_t index)
+{
+	if (tcx_has_ours(index, TC_IN) || tcx_has_ours(index, TC_OUT))
+		return true;
+	return kern->tcx && !tc_has_ours(index, TC_IN) && !tc_has_ours(index, TC_OUT);
+}
+
+/* The way out first, here and below: it is the in-program that makes a connection ours. */
+static int attach_tcx(struct kern_inline *kern, const struct kern_interface *interface, char *why,
+		      size_t why_size)
+{
+	int err = remember(kern, interface, false);
+
+	if (err)
+		return kern_fail(why, why_size, "attachments", err);
+	err = tcx_put(interface->index, TC_OUT, program_fd(kern, interface, TC_OUT));
+	if (!err)
+		err = tcx_put(interface->index, TC_IN, program_fd(kern, interface, TC_IN));
+	return err ? kern_fail(why, why_size, "tcx", err) : 0;
+}
+
+static int attach_clsact(struct kern_inline *kern, const struct kern_interface *interface,
+			 bool *ret_behind, char *why, size_t why_size)
+{
 	bool behind_in = false, behind_out = false, made;
 	int err = tc_make_qdisc(interface->index);
 
@@ -175,18 +217,39 @@ int kern_inline_attach(struct kern_inline *kern, const struct kern_interface *in
 			tc_remove(interface->index, true, &counts);
 		return kern_fail(why, why_size, "attachments", err);
 	}
-	/* The way out first: it is the in-program that makes a connection one of ours. */
-	err = tc_put_filter(interface->index, TC_OUT, bpf_program__fd(out), &behind_out);
+	err = tc_put_filter(interface->index, TC_OUT, program_fd(kern, interface, TC_OUT),
+			    &behind_out);
 	if (err)
 		return kern_fail(why, why_size, "egress filter", err);
-	err = tc_put_filter(interface->index, TC_IN, bpf_program__fd(in), &behind_in);
+	err = tc_put_filter(interface->index, TC_IN, program_fd(kern, interface, TC_IN),
+			    &behind_in);
 	if (err)
 		return kern_fail(why, why_size, "ingress filter", err);
-	err = inline_pin_programs(kern->skel->obj, kern->pin_path);
-	if (err)
-		return kern_fail(why, why_size, "pin programs", err);
 	*ret_behind = behind_in || behind_out;
 	return 0;
+}
+
+int kern_inline_attach(struct kern_inline *kern, const struct kern_interface *interface,
+		       bool *ret_behind, char *why, size_t why_size)
+{
+	int err;
+
+	*ret_behind = false; /* tcx comes before all filters */
+	if (goes_by_tcx(kern, interface->index))
+		err = attach_tcx(kern, interface, why, why_size);
+	else
+		err = attach_clsact(kern, interface, ret_behind, why, why_size);
+	if (err)
+		return err;
+	err = inline_pin_programs(kern->skel->obj, kern->pin_path);
+	return err ? kern_fail(why, why_size, "pin programs", err) : 0;
+}
+
+static bool has_ours(uint32_t index)
+{
+	if (tcx_has_ours(index, TC_IN))
+		return tcx_has_ours(index, TC_OUT);
+	return tc_has_ours(index, TC_IN) && tc_has_ours(index, TC_OUT);
 }
 
 enum kern_attached kern_inline_is_attached(const struct kern_inline *kern, uint32_t index)
@@ -196,7 +259,7 @@ enum kern_attached kern_inline_is_attached(const struct kern_inline *kern, uint3
 
 	if (bpf_map_lookup_elem(fd, &index, &entry) < 0)
 		return KERN_NEW;
-	return tc_has_ours(index) ? KERN_ATTACHED : KERN_REMOVED;
+	return has_ours(index) ? KERN_ATTACHED : KERN_REMOVED;
 }
 
 size_t kern_inline_interfaces(const struct kern_inline *kern, struct kern_interface *ret,
@@ -220,7 +283,7 @@ void kern_inline_forget(struct kern_inline *kern, uint32_t index)
 }
 
 /* Every interface of this network namespace, whether we remember it or not. */
-static void remove_filters(const struct attachments *known, struct kern_inline_detached *counts)
+static void remove_programs(const struct attachments *known, struct kern_inline_detached *counts)
 {
 	struct if_nameindex *all = if_nameindex();
 
@@ -232,6 +295,7 @@ static void remove_filters(const struct attachments *known, struct kern_inline_d
 				known->entries[i].made_clsact &&
 				strncmp(known->entries[i].name, at->if_name,
 					sizeof(known->entries[i].name)) == 0;
+		tcx_remove(at->if_index, counts);
 		tc_remove(at->if_index, made, counts);
 	}
 	if_freenameindex(all);
@@ -248,7 +312,7 @@ void kern_inline_close(struct kern_inline *kern, bool detach)
 	if (known && kern->skel && bpf_map__fd(kern->skel->maps.attachments) >= 0)
 		(void)inline_read_attachments(bpf_map__fd(kern->skel->maps.attachments), known);
 	if (detach && known)
-		remove_filters(known, &counts);
+		remove_programs(known, &counts);
 	/* Where nothing is attached, nothing needs the pins. */
 	if (kern->pin_dir_fd >= 0 && (detach || (kern->fresh && known && known->n == 0)))
 		inline_unpin(kern->pin_path, kern->pin_dir_fd);
@@ -327,7 +391,7 @@ int kern_inline_detach(const char *pin_root, bool force, struct kern_inline_deta
 			       known->entries[i].name);
 		return -EXDEV;
 	}
-	remove_filters(known, ret);
+	remove_programs(known, ret);
 	if (dir_fd >= 0) {
 		ret->pins = 1;
 		inline_unpin(path, dir_fd);

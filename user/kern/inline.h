@@ -21,6 +21,7 @@ typedef void kern_inline_event_fn(void *context, const struct up_flow_event *eve
 struct kern_inline_params {
 	uint32_t flows;       /* connections there is room for */
 	int deny_fd;          /* of kern_deny_fd() */
+	bool tcx;             /* where the kernel has it; else clsact */
 	const char *pin_root; /* NULL: "/sys/fs/bpf/unproxy" */
 	kern_inline_event_fn *fn;
 	void *context;
@@ -104,11 +105,11 @@ int kern_inline_sweep(struct kern_inline *kern);
 int kern_inline_stats(const struct kern_inline *kern, struct up_flow_stats *ret);
 
 struct kern_inline_detached {
-	unsigned filters, qdiscs, pins;
+	unsigned programs, qdiscs, pins;
 };
 
-/* Remove all filters of ours in this network namespace, the qdiscs that we made and nobody
- * else uses, and the pins. Others' filters stay. -EWOULDBLOCK: a daemon runs; -EXDEV: the
+/* Remove all programs of ours in this network namespace, the qdiscs that we made and nobody
+ * else uses, and the pins. Others' programs and filters stay. -EWOULDBLOCK: a daemon runs; -EXDEV: the
  * pins belong to another network namespace, and force is not said. */
 int kern_inline_detach(const char *pin_root, bool force, struct kern_inline_detached *ret,
 		       char *why, size_t why_size);

@@ -3,6 +3,8 @@
 #ifndef KERN_INLINE_INTERNAL_H
 #define KERN_INLINE_INTERNAL_H
 
+#include <linux/bpf.h>
+
 #include "kern/inline.h"
 
 #define INLINE_PATH_MAX 128
@@ -24,6 +26,7 @@ struct kern_inline {
 	int pin_dir_fd;       /* locked while we live */
 	char pin_path[INLINE_PATH_MAX];
 	bool adopted;
+	bool tcx;   /* where no earlier instance has filters */
 	bool fresh; /* what is pinned is ours from the beginning */
 };
 
@@ -51,8 +54,21 @@ int inline_pin_programs(struct bpf_object *object, const char *pin_path);
 /* Unlink all pins and the directories. */
 void inline_unpin(const char *pin_path, int dir_fd);
 
-/* inline_tc.c */
 enum tc_way { TC_IN, TC_OUT };
+
+/* Is it one of those that go on interfaces? Of whichever instance. */
+bool inline_is_ours(int prog_fd);
+
+/* inline_tcx.c: without a qdisc. */
+enum bpf_attach_type tcx_place(enum tc_way way);
+bool tcx_supported(void);
+bool tcx_has_ours(uint32_t index, enum tc_way way);
+
+/* First of all there, or in place of ours at once. 0 or -errno. */
+int tcx_put(uint32_t index, enum tc_way way, int prog_fd);
+void tcx_remove(uint32_t index, struct kern_inline_detached *counts);
+
+/* inline_tc.c: as filters of clsact. */
 
 /* Each RTM_NEWTFILTER message about a filter of the clsact there, anybody's. 0, or -errno if
  * not all were told. */
@@ -64,9 +80,9 @@ int tc_each_filter(uint32_t index, enum tc_way way, tc_filter_fn *fn, void *cont
  * "ingress" in its place. */
 int tc_make_qdisc(uint32_t index);
 
-/* Are both our filters on an interface? */
-bool tc_has_ours(uint32_t index);
+bool tc_has_ours(uint32_t index, enum tc_way way);
 
+/* *ret_behind: another filter stands before ours. 0 or -errno. */
 int tc_put_filter(uint32_t index, enum tc_way way, int prog_fd, bool *ret_behind);
 
 /* Remove our filters of an interface, and with qdisc the qdisc, if no filter is left. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Filters on interfaces. Ours are known by handle, priority and the name of their program;
- * everything else there is others' and stays as it is.
+ * Programs on interfaces as filters of a clsact qdisc: for kernels without tcx. Ours are known
+ * by handle, priority and name; everything else there is others' and stays as it is.
  */
 #include <errno.h>
 #include <linux/pkt_sched.h>
@@ -39,12 +39,8 @@ static struct bpf_tc_hook hook_of(uint32_t index, enum tc_way way)
 static bool is_ours(uint32_t prog_id)
 {
 	_cleanup_close_ int fd = bpf_prog_get_fd_by_id(prog_id);
-	struct bpf_prog_info info = { 0 };
-	uint32_t len = sizeof(info);
 
-	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) < 0)
-		return false;
-	return strncmp(info.name, "up_in_", 6) == 0 || strncmp(info.name, "up_out_", 7) == 0;
+	return fd >= 0 && inline_is_ours(fd);
 }
 
 /* The program at our handle and that priority: 0, or -errno. */
@@ -167,9 +163,9 @@ int tc_make_qdisc(uint32_t index)
 	return err == -EEXIST && !is_clsact(index) ? -EBUSY : err;
 }
 
-bool tc_has_ours(uint32_t index)
+bool tc_has_ours(uint32_t index, enum tc_way way)
 {
-	return find_ours(index, TC_IN) && find_ours(index, TC_OUT);
+	return find_ours(index, way) != 0;
 }
 
 int tc_each_filter(uint32_t index, enum tc_way way, tc_filter_fn *fn, void *context)
@@ -221,7 +217,7 @@ static void remove_filter(uint32_t index, enum tc_way way, struct kern_inline_de
 	struct bpf_tc_hook hook = hook_of(index, way);
 
 	if (priority && bpf_tc_detach(&hook, &opts) == 0)
-		counts->filters++;
+		counts->programs++;
 }
 
 void tc_remove(uint32_t index, bool qdisc, struct kern_inline_detached *counts)

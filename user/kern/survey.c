@@ -12,10 +12,6 @@
 #include "base/cleanup.h"
 #include "kern/inline_internal.h"
 
-/* Where tcx programs stand, since Linux 6.6: newer than the headers this is built with. */
-#define ATTACH_TCX_INGRESS ((enum bpf_attach_type)46)
-#define ATTACH_TCX_EGRESS ((enum bpf_attach_type)47)
-
 #define IDS_MAX 64
 #define MAPS_LOOKED_AT 65536 /* of the host: a bound on the walk */
 
@@ -34,8 +30,8 @@ static struct survey_entry *add(struct survey *survey)
 	return entry;
 }
 
-/* All programs of ours begin so. */
-static void add_program(struct survey *survey, uint32_t id, const char *where, bool before)
+/* All programs of ours begin so. Returns whether it is one of them. */
+static bool add_program(struct survey *survey, uint32_t id, const char *where, bool before)
 {
 	_cleanup_close_ int fd = bpf_prog_get_fd_by_id(id);
 	struct survey_entry *entry = add(survey);
@@ -43,7 +39,7 @@ static void add_program(struct survey *survey, uint32_t id, const char *where, b
 	uint32_t len = sizeof(info);
 
 	if (!entry)
-		return;
+		return false;
 	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) < 0)
 		info.name[0] = '\0';
 	entry->id = id;
@@ -51,11 +47,13 @@ static void add_program(struct survey *survey, uint32_t id, const char *where, b
 	entry->before = before && !entry->ours;
 	(void)snprintf(entry->name, sizeof(entry->name), "%s", info.name[0] ? info.name : "?");
 	(void)snprintf(entry->where, sizeof(entry->where), "%s", where);
+	return entry->ours;
 }
 
 struct filters {
 	struct survey *survey;
 	enum tc_way way;
+	bool behind_ours; /* ours are tcx programs */
 };
 
 static const struct rtattr *find_attr(const struct rtattr *at, int len, unsigned short type)
@@ -106,11 +104,12 @@ static void on_filter(void *context, const struct nlmsghdr *message)
 		id_attr = find_attr(RTA_DATA(options), (int)RTA_PAYLOAD(options), TCA_BPF_ID);
 	if (!id_attr) {
 		/* Programs share priority 1 with ours, other kinds keep it for themselves. */
-		add_kind(filters->survey, RTA_DATA(kind), where, priority <= 1);
+		add_kind(filters->survey, RTA_DATA(kind), where,
+			 priority <= 1 && !filters->behind_ours);
 		return;
 	}
 	memcpy(&id, RTA_DATA(id_attr), sizeof(id));
-	add_program(filters->survey, id, where, priority < 1);
+	(void)add_program(filters->survey, id, where, priority < 1 && !filters->behind_ours);
 }
 
 /* Programs of an attachment point of an interface or a cgroup. */
@@ -125,26 +124,26 @@ static int query(int target, enum bpf_attach_type type, const char *where, bool 
 	if (bpf_prog_query_opts(target, type, &opts) < 0)
 		return -errno;
 	for (uint32_t i = 0; i < opts.prog_cnt && i < IDS_MAX; i++)
-		add_program(survey, ids[i], where, before);
+		before = !add_program(survey, ids[i], where, before) && before;
 	return 0;
 }
 
 /* EINVAL: a kernel that has none. */
-static int query_tcx(uint32_t index, enum bpf_attach_type type, const char *where,
-		     struct survey *survey)
+static int query_tcx(uint32_t index, enum tc_way way, const char *where, struct survey *survey)
 {
-	int err = query((int)index, type, where, true, survey);
+	int err = query((int)index, tcx_place(way), where, true, survey);
 
 	return err == -EINVAL || err == -EOPNOTSUPP ? 0 : err;
 }
 
 int survey_interface(uint32_t index, struct survey *ret)
 {
-	struct filters in = { ret, TC_IN }, out = { ret, TC_OUT };
-	int err = query_tcx(index, ATTACH_TCX_INGRESS, "tcx ingress", ret);
+	struct filters in = { ret, TC_IN, tcx_has_ours(index, TC_IN) };
+	struct filters out = { ret, TC_OUT, tcx_has_ours(index, TC_OUT) };
+	int err = query_tcx(index, TC_IN, "tcx ingress", ret);
 
 	if (!err)
-		err = query_tcx(index, ATTACH_TCX_EGRESS, "tcx egress", ret);
+		err = query_tcx(index, TC_OUT, "tcx egress", ret);
 	if (!err)
 		err = tc_each_filter(index, TC_IN, on_filter, &in);
 	return err ? err : tc_each_filter(index, TC_OUT, on_filter, &out);

@@ -5,7 +5,7 @@ import os
 import subprocess
 
 from . import daemon as d
-from . import leaks, tools
+from . import leaks, tcx, tools
 from .wait import until
 
 PINS = os.path.join(leaks.PINS, "inline")
@@ -77,7 +77,7 @@ def filters(ns, device):
 
 
 def program_ids(ns, device):
-    return [r["options"]["prog"]["id"] for way in WAYS for r in tc(ns, "filter", "show", "dev", device, way)
+    return [i for _way, name, i in tcx.programs(ns, device) if name.startswith("up_")] + [r["options"]["prog"]["id"] for way in WAYS for r in tc(ns, "filter", "show", "dev", device, way)
             if r.get("options", {}).get("handle") == HANDLE]
 
 
@@ -86,15 +86,15 @@ def has_clsact(ns, device):
 
 
 def ours(ns, device):
-    """[(way, program)] of our filters."""
-    return [(way, row[3]) for way, rows in filters(ns, device).items() for row in rows if row[2] == HANDLE]
+    """[(way, program)] of ours, of both kinds."""
+    return [row[:2] for row in tcx.programs(ns, device) if row[1].startswith("up_")] + [(way, row[3]) for way, rows in filters(ns, device).items() for row in rows if row[2] == HANDLE]
 
 
 def assert_nothing_left(ns):
     for pins in (PINS, HOOK_PINS):
         assert not os.path.exists(pins), f"pins left: {os.listdir(pins)}"
     for device in devices(ns):
-        assert not ours(ns, device), f"filters left on {device}"
+        assert not ours(ns, device), f"programs left on {device}"
         assert not has_clsact(ns, device), f"clsact left on {device}"
 
 

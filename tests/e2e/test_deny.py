@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Clients on the deny list, by their true address: the app never sees them, with either engine."""
 import os
+import subprocess
 
 import pytest
 
 from conftest import BARE, STAND_IN
 from harness import daemon as d
-from harness import headers
+from harness import headers, tools
 from harness import inline as i
 from harness.apps import Recorder, ask
 from harness.netns import CLIENT4, HOST4, HOST6
@@ -96,3 +97,6 @@ def test_bad_file(host):
     daemon.spawn()
     assert daemon.exit_code() == 1
     assert f"{host.file}:2: \"192.0.2.0/8\" has bits set" in daemon.log()
+    done = subprocess.run([tools.UNPROXY, "check", "--offline", "-c", daemon.file], capture_output=True, text=True, timeout=20,
+                          check=False)
+    assert done.returncode == 1 and f"{host.file}:2: \"192.0.2.0/8\" has bits set" in done.stderr, done

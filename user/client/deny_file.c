@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "client/deny_set.h"
 #include "conf/value.h"
 
 #define WORD_MAX 64
@@ -189,6 +190,34 @@ static int read_lines(struct reader *reader, struct deny_rules *rules)
 	return err || !ferror(reader->file) ? err : -EIO;
 }
 
+static void cleanup_set(struct deny_set **set)
+{
+	deny_set_free(*set);
+}
+
+/* Two lines that say the opposite of one network: neither is what was meant. */
+static int find_opposites(struct reader *reader, const struct deny_rules *rules)
+{
+	_cleanup_(cleanup_set) struct deny_set *set = NULL;
+	int err = deny_set_new(UINT32_MAX, &set);
+
+	for (size_t i = 0; !err && i < rules->n; i++) {
+		const struct deny_rule *rule = &rules->at[i];
+		struct deny_entry *entry;
+
+		err = deny_set_add(set, &rule->cidr, &entry);
+		reader->line = rule->line;
+		if (!err && entry->said.file && entry->said.file != rule->verdict) {
+			(void)snprintf(reader->why, sizeof(reader->why),
+				       "an earlier line says the opposite");
+			return -EEXIST;
+		}
+		if (!err)
+			entry->said.file = rule->verdict;
+	}
+	return err;
+}
+
 static void cleanup_file(FILE **file)
 {
 	if (*file)
@@ -211,6 +240,8 @@ int deny_file_read(const char *path, uint32_t max, struct deny_rules *ret, char 
 	}
 	reader.from_us = (uint64_t)st.st_mtim.tv_sec * 1000000;
 	err = read_lines(&reader, &rules);
+	if (!err)
+		err = find_opposites(&reader, &rules);
 	if (err) {
 		(void)snprintf(why, why_size, "%s:%u: %s", path, reader.line,
 			       *reader.why ? reader.why : strerror(-err));

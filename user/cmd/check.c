@@ -7,6 +7,7 @@
 
 #include "base/addr.h"
 #include "base/cleanup.h"
+#include "client/deny_file.h"
 #include "cmd/cmd.h"
 #include "cmd/flags.h"
 #include "conf/keys.h"
@@ -136,6 +137,23 @@ static unsigned print_warnings(const struct conf *conf, bool offline)
 	return warnings.n;
 }
 
+/* What the file says is part of the configuration. 0, or -errno after a message. */
+static int print_deny_file(const struct conf *conf)
+{
+	_cleanup_(deny_rules_free) struct deny_rules rules = { 0 };
+	char why[512];
+	int err;
+
+	if (!conf->deny_file)
+		return 0;
+	err = deny_file_read(conf->deny_file, conf->deny_entries, &rules, why, sizeof(why));
+	if (err)
+		(void)fprintf(stderr, "%s\n", why);
+	else
+		(void)printf("deny file: %zu %s\n", rules.n, rules.n == 1 ? "network" : "networks");
+	return err;
+}
+
 int cmd_check(int argc, char **argv)
 {
 	_cleanup_(cleanup_conf) struct conf *conf = NULL;
@@ -155,5 +173,7 @@ int cmd_check(int argc, char **argv)
 		print_backend(conf, &conf->backends[i]);
 	(void)printf("client log: %s%s\n", conf->client_log ? conf->client_log : "off",
 		     conf->log_format == CONF_LOG_TEXT ? " (text)" : "");
+	if (print_deny_file(conf))
+		return EXIT_FAILURE;
 	return print_warnings(conf, offline) && strict ? EXIT_FAILURE : EXIT_SUCCESS;
 }

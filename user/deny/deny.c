@@ -222,14 +222,14 @@ void deny_stats(const struct deny *deny, struct deny_stats *ret)
 static int take_over(void *context, const struct up_deny_key *key, const struct up_deny *said)
 {
 	struct cidr cidr = { .prefix_len = (uint8_t)key->prefix_len };
-	struct deny *deny = context;
+	struct deny_set *set = context;
 	struct deny_entry *entry;
 	int err;
 
 	if (key->prefix_len > 128 || said->prefix_len != key->prefix_len)
 		return 0;
 	memcpy(cidr.ip, key->ip, sizeof(cidr.ip));
-	err = deny_set_add(deny->set, &cidr, &entry);
+	err = deny_set_add(set, &cidr, &entry);
 	if (err)
 		return err;
 	entry->said = *said;
@@ -237,14 +237,13 @@ static int take_over(void *context, const struct up_deny_key *key, const struct 
 	return 0;
 }
 
-static int open_kernel(struct deny *deny, const struct deny_params *params, char *why,
-		       size_t why_size)
+/* Have the map; what is in it goes into set. */
+static int open_kernel(struct deny *deny, struct deny_set *set, char *why, size_t why_size)
 {
-	const struct kern_deny_params given = { .entries = params->entries,
-						.pin_root = params->pin_root };
+	const struct kern_deny_params given = { .entries = deny->room, .pin_root = deny->pin_root };
 	int err = kern_deny_open(&given, &deny->kern, why, why_size);
 
-	if (err && !params->needs_kernel) {
+	if (err && !deny->needs_kernel) {
 		log_debug("deny.kernel_off reason=\"%s\"", why);
 		return 0;
 	}
@@ -253,22 +252,22 @@ static int open_kernel(struct deny *deny, const struct deny_params *params, char
 	if (!kern_deny_is_pinned(deny->kern))
 		log_warn("deny.not_kept reason=\"another daemon has the pinned list: what is "
 			 "denied here ends with this daemon\"");
-	err = kern_deny_each(deny->kern, take_over, deny);
+	err = kern_deny_each(deny->kern, take_over, set);
 	if (err)
 		(void)snprintf(why, why_size, "read what is pinned: %s", strerror(-err));
 	return err;
 }
 
-static int bring_up(struct deny *deny, const struct deny_params *params, char *why, size_t why_size)
+static int bring_up(struct deny *deny, const char *file, char *why, size_t why_size)
 {
 	struct deny_reload *reload;
-	int err = deny_set_new(params->entries, &deny->set);
+	int err = deny_set_new(deny->room, &deny->set);
 
 	if (!err)
-		err = open_kernel(deny, params, why, why_size);
+		err = open_kernel(deny, deny->set, why, why_size);
 	/* The file may be another one than the last daemon's. */
 	if (!err)
-		err = deny_reload_prepare(deny, params->file, &reload, why, why_size);
+		err = deny_reload_prepare(deny, file, &reload, why, why_size);
 	if (!err)
 		deny_reload_commit(deny, reload);
 	return err;
@@ -311,8 +310,10 @@ int deny_start(const struct deny_params *params, struct deny **ret)
 	}
 	deny->loop = params->loop;
 	deny->room = params->entries;
+	deny->needs_kernel = params->needs_kernel;
+	deny->pin_root = params->pin_root;
 	deny->tick.fn = on_tick;
-	err = bring_up(deny, params, why, sizeof(why));
+	err = bring_up(deny, params->file, why, sizeof(why));
 	if (err) {
 		log_error("deny.failed error=\"%s\"", *why ? why : strerror(-err));
 		free_all(deny, true);
@@ -333,4 +334,26 @@ void deny_stop(struct deny *deny)
 	loop_timer_cancel(deny->loop, &deny->tick);
 	deny_sweep(deny, deny_set_count(deny->set));
 	free_all(deny, deny->claims[DENY_CONTROL] > 0);
+}
+
+void deny_let_go(struct deny *deny)
+{
+	kern_deny_close(TAKE_PTR(deny->kern), true);
+}
+
+int deny_take_back(struct deny *deny)
+{
+	struct deny_set *there;
+	char why[512] = "";
+	int err = deny_set_new(deny->room, &there);
+
+	if (err)
+		return err;
+	err = open_kernel(deny, there, why, sizeof(why));
+	if (!err && deny->kern)
+		deny_tell_all(deny->kern, there, deny->set);
+	deny_set_free(there);
+	if (err)
+		log_error("deny.failed error=\"%s\"", *why ? why : strerror(-err));
+	return err;
 }

@@ -34,6 +34,11 @@ int deny_start(const struct deny_params *params, struct deny **ret);
  * allowed. */
 void deny_stop(struct deny *deny);
 
+/* Leave the kernel's list to another daemon that takes over; the relay goes on by the memory's.
+ * Behind inline_leave(). And have it again, with all that is said here: 0 or -errno. */
+void deny_let_go(struct deny *deny);
+int deny_take_back(struct deny *deny);
+
 /* The map for the programs; -1: there is none. */
 int deny_map_fd(const struct deny *deny);
 

@@ -20,6 +20,8 @@ struct deny {
 	struct loop_timer tick;
 	size_t sweep_at; /* behind the next entry to look at */
 	uint32_t room;
+	bool needs_kernel;
+	const char *pin_root;
 	uint64_t claims[DENY_SOURCES];
 };
 
@@ -29,6 +31,10 @@ uint64_t deny_now_ns(void); /* CLOCK_BOOTTIME */
  * both. False: it is over. */
 bool deny_until_ns(uint64_t until_us, uint64_t *ret_ns);
 uint64_t deny_until_us(uint64_t until_ns);
+
+/* Have the kernel say what fresh says in place of old. */
+void deny_tell_all(struct kern_deny *kern, const struct deny_set *old,
+		   const struct deny_set *fresh);
 
 /* Look at so many entries, the next ones each time, and remove what has expired. */
 void deny_sweep(struct deny *deny, size_t n);

@@ -70,7 +70,7 @@ static int take_control(const struct deny_set *from, struct deny_reload *reload)
 	return 0;
 }
 
-static int take_rule(const struct deny_rule *rule, struct deny_reload *reload, const char **why)
+static int take_rule(const struct deny_rule *rule, struct deny_reload *reload)
 {
 	struct deny_entry *entry;
 	uint64_t until_ns;
@@ -79,14 +79,8 @@ static int take_rule(const struct deny_rule *rule, struct deny_reload *reload, c
 	if (!deny_until_ns(rule->until_us, &until_ns))
 		return 0; /* it was true once */
 	err = deny_set_add(reload->set, &rule->cidr, &entry);
-	if (err) {
-		*why = err == -ENOSPC ? "no room: raise deny_entries" : strerror(-err);
+	if (err)
 		return err;
-	}
-	if (entry->said.file && entry->said.file != rule->verdict) {
-		*why = "an earlier line says the opposite";
-		return -EEXIST;
-	}
 	reload->claims[DENY_FILE] += !entry->said.file;
 	entry->said.file = rule->verdict;
 	entry->said.file_until_ns = until_ns;
@@ -100,11 +94,11 @@ static int take_file(const char *path, uint32_t room, struct deny_reload *reload
 	int err = deny_file_read(path, room, &rules, why, why_size);
 
 	for (size_t i = 0; !err && i < rules.n; i++) {
-		const char *bad = "";
-
-		err = take_rule(&rules.at[i], reload, &bad);
+		err = take_rule(&rules.at[i], reload);
 		if (err)
-			(void)snprintf(why, why_size, "%s:%u: %s", path, rules.at[i].line, bad);
+			(void)snprintf(why, why_size, "%s:%u: %s", path, rules.at[i].line,
+				       err == -ENOSPC ? "no room: raise deny_entries"
+						      : strerror(-err));
 	}
 	return err;
 }
@@ -152,40 +146,42 @@ static bool same(const struct up_deny *a, const struct up_deny *b)
 }
 
 /* Returns how many the kernel has no room for. */
-static size_t put_new(struct deny *deny, struct deny_set *fresh)
+static size_t put_new(struct kern_deny *kern, const struct deny_set *old_set,
+		      const struct deny_set *fresh)
 {
 	size_t failed = 0;
 
 	for (size_t i = 0; i < deny_set_count(fresh); i++) {
-		struct deny_entry *entry = deny_set_at(fresh, i);
+		const struct deny_entry *entry = deny_set_at(fresh, i);
 		struct cidr cidr = deny_entry_cidr(entry);
-		const struct deny_entry *old = deny_set_find(deny->set, &cidr);
+		const struct deny_entry *old = deny_set_find(old_set, &cidr);
 
 		if (!old || !same(&old->said, &entry->said))
-			failed += kern_deny_set(deny->kern, entry->ip, &entry->said) != 0;
+			failed += kern_deny_set(kern, entry->ip, &entry->said) != 0;
 	}
 	return failed;
 }
 
-static void remove_old(struct deny *deny, const struct deny_set *fresh)
+static void remove_old(struct kern_deny *kern, const struct deny_set *old_set,
+		       const struct deny_set *fresh)
 {
-	for (size_t i = 0; i < deny_set_count(deny->set); i++) {
-		struct cidr cidr = deny_entry_cidr(deny_set_at(deny->set, i));
+	for (size_t i = 0; i < deny_set_count(old_set); i++) {
+		struct cidr cidr = deny_entry_cidr(deny_set_at(old_set, i));
 
 		if (!deny_set_find(fresh, &cidr))
-			(void)kern_deny_remove(deny->kern, cidr.ip, cidr.prefix_len);
+			(void)kern_deny_remove(kern, cidr.ip, cidr.prefix_len);
 	}
 }
 
 /* First what is new, then what is no more: in no moment less is denied than before and after,
  * where there is room for both. */
-static void tell_kernel(struct deny *deny, struct deny_set *fresh)
+void deny_tell_all(struct kern_deny *kern, const struct deny_set *old, const struct deny_set *fresh)
 {
-	size_t failed = put_new(deny, fresh);
+	size_t failed = put_new(kern, old, fresh);
 
-	remove_old(deny, fresh);
+	remove_old(kern, old, fresh);
 	if (failed)
-		failed = put_new(deny, fresh);
+		failed = put_new(kern, old, fresh);
 	if (failed)
 		log_error("deny.incomplete entries=%zu reason=\"the kernel has no memory for them: "
 			  "inline does not deny them\"",
@@ -209,7 +205,7 @@ void deny_reload_commit(struct deny *deny, struct deny_reload *reload)
 	struct deny_set *fresh = TAKE_PTR(reload->set), *old = deny->set;
 
 	if (deny->kern)
-		tell_kernel(deny, fresh);
+		deny_tell_all(deny->kern, old, fresh);
 	keep_hits(old, fresh);
 	(void)pthread_rwlock_wrlock(&deny->lock);
 	deny->set = fresh;

@@ -135,7 +135,9 @@ static void bad_files(void **state)
 {
 	static const char *const bad[][2] = {
 		{ "192.0.2.1\n192.0.2.0/8\n", "2: \"192.0.2.0/8\" has bits set behind its prefix" },
-		{ "\n\n1.1.1.1\n1.1.1.2\n1.1.1.3\n", "5: more than deny_entries = 2" },
+		{ "\n\n1.1.1.1\n1.1.1.2\n1.1.1.3\n1.1.1.4", "6: more than deny_entries = 3" },
+		{ "1.1.1.1\n1.1.1.1 for 1d\n1.1.1.1/32 allow\n",
+		  "3: an earlier line says the opposite" },
 		{ "1.1.1.1 # x\nx", "2: \"x\" not an address or CIDR" },
 	};
 	char why[256], expect[256];
@@ -143,7 +145,7 @@ static void bad_files(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		write_file(bad[i][0]);
-		assert_true(deny_file_read(path, 2, &rules, why, sizeof(why)) < 0);
+		assert_true(deny_file_read(path, 3, &rules, why, sizeof(why)) < 0);
 		(void)snprintf(expect, sizeof(expect), "%s:%s", path, bad[i][1]);
 		assert_string_equal(why, expect);
 	}

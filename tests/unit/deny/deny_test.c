@@ -16,7 +16,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "deny/deny.h"
-#include "kern/deny.h"
+#include "fake_map.h"
 
 /* LDFLAGS: -Wl,--wrap=kern_deny_open,--wrap=kern_deny_close,--wrap=kern_deny_set,--wrap=kern_deny_remove,--wrap=kern_deny_hits,--wrap=kern_deny_each,--wrap=kern_deny_is_pinned,--wrap=kern_deny_fd,--wrap=clock_gettime */
 
@@ -34,100 +34,6 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *ts)
 
 	ts->tv_sec += (time_t)passed_s;
 	return r;
-}
-
-/* A map of the kernel's. */
-static struct up_deny_key keys[64];
-static struct up_deny map[64];
-static size_t n_map, map_room, map_writes;
-static bool has_map, kept;
-
-int __wrap_kern_deny_open(const struct kern_deny_params *params, struct kern_deny **ret, char *why,
-			  size_t why_size);
-void __wrap_kern_deny_close(struct kern_deny *kern, bool keep);
-int __wrap_kern_deny_set(struct kern_deny *kern, const uint8_t ip[16], const struct up_deny *entry);
-int __wrap_kern_deny_remove(struct kern_deny *kern, const uint8_t ip[16], uint32_t prefix_len);
-uint64_t __wrap_kern_deny_hits(const struct kern_deny *kern, const uint8_t ip[16],
-			       uint32_t prefix_len);
-int __wrap_kern_deny_each(const struct kern_deny *kern, kern_deny_fn *fn, void *context);
-bool __wrap_kern_deny_is_pinned(const struct kern_deny *kern);
-int __wrap_kern_deny_fd(const struct kern_deny *kern);
-
-int __wrap_kern_deny_open(const struct kern_deny_params *params, struct kern_deny **ret, char *why,
-			  size_t why_size)
-{
-	if (!has_map) {
-		(void)snprintf(why, why_size, "not here");
-		return -EPERM;
-	}
-	*ret = (struct kern_deny *)map;
-	return 0;
-}
-
-void __wrap_kern_deny_close(struct kern_deny *kern, bool keep)
-{
-	kept = kern && keep;
-}
-
-static size_t place(const uint8_t ip[16], uint32_t prefix_len)
-{
-	size_t i = 0;
-
-	while (i < n_map && (keys[i].prefix_len != prefix_len || memcmp(keys[i].ip, ip, 16) != 0))
-		i++;
-	return i;
-}
-
-int __wrap_kern_deny_set(struct kern_deny *kern, const uint8_t ip[16], const struct up_deny *entry)
-{
-	size_t i = place(ip, entry->prefix_len);
-
-	map_writes++;
-	if (i == map_room)
-		return -ENOSPC;
-	if (i == n_map)
-		n_map++;
-	keys[i].prefix_len = entry->prefix_len;
-	memcpy(keys[i].ip, ip, 16);
-	map[i] = *entry;
-	return 0;
-}
-
-int __wrap_kern_deny_remove(struct kern_deny *kern, const uint8_t ip[16], uint32_t prefix_len)
-{
-	size_t i = place(ip, prefix_len);
-
-	if (i == n_map)
-		return -ENOENT;
-	n_map--;
-	keys[i] = keys[n_map];
-	map[i] = map[n_map];
-	return 0;
-}
-
-uint64_t __wrap_kern_deny_hits(const struct kern_deny *kern, const uint8_t ip[16],
-			       uint32_t prefix_len)
-{
-	return 40;
-}
-
-int __wrap_kern_deny_each(const struct kern_deny *kern, kern_deny_fn *fn, void *context)
-{
-	int r = 0;
-
-	for (size_t i = 0; !r && i < n_map; i++)
-		r = fn(context, &keys[i], &map[i]);
-	return r;
-}
-
-bool __wrap_kern_deny_is_pinned(const struct kern_deny *kern)
-{
-	return true;
-}
-
-int __wrap_kern_deny_fd(const struct kern_deny *kern)
-{
-	return 5;
 }
 
 static void write_file(const char *text)
@@ -360,6 +266,29 @@ static void taken_over(void **state)
 	deny = NULL;
 }
 
+/* To another daemon, which says something else, and dies. */
+static void given_and_taken_back(void **state)
+{
+	has_map = true;
+	write_file("192.0.2.1\n");
+	assert_int_equal(start(path, 10), 0);
+	assert_int_equal(add("198.51.100.1"), 0);
+	deny_let_go(deny);
+	assert_true(kept);
+	assert_int_equal(deny_map_fd(deny), -1);
+	assert_true(refuses("192.0.2.1"));
+	assert_int_equal(add("198.51.100.2"), 0);
+	assert_int_equal(n_map, 2);
+	keys[0].ip[15] = 77;
+	assert_int_equal(deny_take_back(deny), 0);
+	assert_int_equal(deny_map_fd(deny), 5);
+	assert_int_equal(n_map, 3);
+	for (size_t i = 0; i < n_map; i++)
+		assert_int_not_equal(keys[i].ip[15], 77);
+	assert_true(refuses("192.0.2.1"));
+	assert_true(refuses("198.51.100.2"));
+}
+
 /* A kernel without memory: said, and taken back. */
 static void no_room_in_the_kernel(void **state)
 {
@@ -471,6 +400,7 @@ int main(void)
 		TEST(the_file_behind_a_person),
 		TEST(bad_file_at_start),
 		TEST(taken_over),
+		TEST(given_and_taken_back),
 		TEST(no_room_in_the_kernel),
 		TEST(asked_meanwhile),
 	};

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Clients on the deny list, by their true address: the app never sees them, with either engine."""
 import os
+import signal
 import subprocess
 
 import pytest
@@ -88,6 +89,22 @@ def test_plain_clients(host):
     assert ask(net.client, HOST4, d.PORT, b"hello", "10.77.0.3") == SERVED
     assert host.accepted == 3
     assert [r["client_ip"] for r in daemon.records(1, reason="denied")] == [CLIENT4]
+
+
+def test_reload(host):
+    """The file again: whole or not at all, and nobody slips through meanwhile."""
+    host.write(f"{BAD4}\n192.0.2.0/24\n")
+    daemon = host.start({"deny_file": host.file})
+    assert host.client(BAD4) == host.client("192.0.2.1") == REFUSED
+    for text, error in ((f"{GOOD4}\n{BAD4}/8\n", ":2: "), (f"{BAD4}\n{BAD4} allow\n", ":2: an earlier line says the opposite")):
+        host.write(text)
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_text(host.file + error)
+        assert host.client(BAD4) == host.client("192.0.2.1") == REFUSED and host.client(GOOD4) == SERVED
+    host.write(f"{BAD4}\n192.0.2.0/24 allow\n192.0.2.2\n")
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.wait_for("reload.done")
+    assert host.client(BAD4) == host.client("192.0.2.2") == REFUSED and host.client("192.0.2.1") == SERVED
 
 
 def test_bad_file(host):

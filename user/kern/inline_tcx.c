@@ -64,9 +64,12 @@ int tcx_put(uint32_t index, enum tc_way way, int prog_fd)
 	_cleanup_close_ int old = open_ours(index, way);
 	LIBBPF_OPTS(bpf_prog_attach_opts, opts, .flags = old < 0 ? BPF_F_BEFORE : BPF_F_REPLACE,
 		    .replace_prog_fd = old < 0 ? 0 : old);
+	int err;
 
 	kern_quiet();
-	return bpf_prog_attach_opts(prog_fd, (int)index, tcx_place(way), &opts);
+	err = bpf_prog_attach_opts(prog_fd, (int)index, tcx_place(way), &opts);
+	/* This very program is there: a reload changes maps, not programs. */
+	return err == -EEXIST ? 0 : err;
 }
 
 void tcx_remove(uint32_t index, struct kern_inline_detached *counts)

@@ -20,17 +20,20 @@ static __always_inline bool is_mapped(const __u8 *ip)
 }
 
 /* The longest prefix that says something; what has expired is stepped over. A prefix too short
- * to be IPv4's says nothing of the IPv4 that is stored inside it. */
-__noinline bool deny_lookup(struct up_deny_key *key)
+ * to be IPv4's says nothing of the IPv4 that is stored inside it. Before Linux 6.2 a map's key
+ * must be on the function's own stack. */
+__noinline bool deny_lookup(const struct up_deny_key *client)
 {
 	__u64 now = bpf_ktime_get_boot_ns();
+	struct up_deny_key key;
 	__u32 shortest;
 
-	if (!key)
+	if (!client)
 		return false;
-	shortest = is_mapped(key->ip) ? MAPPED_BITS : 0;
+	__builtin_memcpy(&key, client, sizeof(key));
+	shortest = is_mapped(key.ip) ? MAPPED_BITS : 0;
 	for (int i = 0; i <= IP_BITS; i++) {
-		struct up_deny *entry = bpf_map_lookup_elem(&deny_list, key);
+		struct up_deny *entry = bpf_map_lookup_elem(&deny_list, &key);
 		enum up_deny_verdict verdict;
 
 		if (!entry || entry->prefix_len < shortest)
@@ -42,7 +45,7 @@ __noinline bool deny_lookup(struct up_deny_key *key)
 		}
 		if (!entry->prefix_len)
 			return false;
-		key->prefix_len = entry->prefix_len - 1;
+		key.prefix_len = entry->prefix_len - 1;
 	}
 	return false;
 }

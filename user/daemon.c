@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 #include "base/addr.h"
+#include "base/clock.h"
 #include "change/change.h"
+#include "ctl/ctl.h"
 #include "daemon/announce.h"
 #include "daemon/kernel_side.h"
 #include "daemon/show.h"
@@ -48,6 +50,8 @@ struct daemon {
 	struct change change;
 	unsigned n_done;
 	bool draining;
+	struct ctl_context context;
+	struct ctl *ctl; /* NULL: nobody can ask */
 };
 
 /* What is served. */
@@ -364,10 +368,33 @@ static void set_up_change(struct daemon *daemon)
 	};
 }
 
+/* Optional: a daemon that cannot be asked serves as well. */
+static void open_control(struct daemon *daemon)
+{
+	const struct conf *conf = conf_of(daemon);
+	char why[384] = "";
+	int err;
+
+	daemon->context = (struct ctl_context){
+		.loop = daemon->loop,
+		.relay = &daemon->relay,
+		.engine = &daemon->engine,
+		.started_us = clock_us(CLOCK_MONOTONIC),
+	};
+	if (!conf->control)
+		return;
+	err = ctl_open(&daemon->context, conf->control, conf->control_gid, &daemon->ctl, why,
+		       sizeof(why));
+	if (err)
+		log_warn("control.off reason=\"%s\"", *why ? why : strerror(-err));
+}
+
 static int start(struct daemon *daemon)
 {
 	int err = loop_new(&daemon->loop);
 
+	if (!err)
+		err = mailbox_open(&daemon->relay.answers, daemon->loop);
 	if (!err)
 		err = open_signals(daemon);
 	if (!err)
@@ -385,6 +412,8 @@ static int start(struct daemon *daemon)
 	/* Last of what may fail on this host: what it attaches stays. */
 	if (!err)
 		err = open_inline(daemon);
+	if (!err)
+		open_control(daemon);
 	return err ? err : start_threads(daemon);
 }
 
@@ -396,6 +425,7 @@ static void stop(struct daemon *daemon)
 	command_all(daemon, WORKER_STOP);
 	for (unsigned i = 0; i < daemon->n_started; i++)
 		worker_join(relay->workers[i]);
+	ctl_close(daemon->ctl);
 	publish_cancel(&daemon->publish);
 	for (unsigned i = 0; relay->workers && i < relay->n_workers; i++)
 		worker_free(relay->workers[i]);
@@ -409,6 +439,7 @@ static void stop(struct daemon *daemon)
 	generations_free(&relay->generations);
 	limits_free(relay->limits);
 	(void)sem_destroy(&relay->updated);
+	mailbox_close(&relay->answers);
 	if (daemon->done.fd >= 0)
 		(void)close(daemon->done.fd);
 	if (daemon->signals.fd >= 0)
@@ -440,7 +471,7 @@ int daemon_run(struct conf *conf)
 		.done.fd = -1,
 		.drain_timer.fn = on_drain_timeout,
 		.sweep_timer.fn = on_sweep,
-		.relay.done_fd = -1,
+		.relay = { .done_fd = -1, .answers.source.fd = -1 },
 	};
 	int err = start_all(&daemon, conf);
 

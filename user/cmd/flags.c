@@ -23,6 +23,7 @@ static const struct option options[] = {
 	{ "workers", required_argument, NULL, 'w' },
 	{ "engine", required_argument, NULL, 'e' },
 	{ "interfaces", required_argument, NULL, 'i' },
+	{ "control", required_argument, NULL, 'C' },
 	{ 0 },
 };
 
@@ -38,7 +39,7 @@ static const char **flag_field(struct conf_flags *flags, int option)
 		{ 'T', &flags->header_timeout }, { 'M', &flags->header_max },
 		{ 'k', &flags->kernel_path },    { 'L', &flags->client_log },
 		{ 'w', &flags->workers },        { 'e', &flags->engine },
-		{ 'i', &flags->interfaces },
+		{ 'i', &flags->interfaces },     { 'C', &flags->control },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {

@@ -27,6 +27,7 @@
 	"                             header out on its way to an app on this host: no\n"        \
 	"                             --backend, and one port behind --listen\n"                 \
 	"  --interfaces NAME,...      inline: where the packets pass (those with a route, lo)\n" \
+	"  --control FILE             the control socket; off (/run/unproxy/control.sock)\n"     \
 	"  -h, --help                 this text\n"
 
 /* Read argv (argv[0] is the subcommand) and the configuration it stands for. Returns 0

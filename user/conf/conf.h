@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "conf/trust.h"
 #include "unproxy/addr.h"
@@ -93,8 +94,10 @@ struct conf_listener {
 };
 
 struct conf {
-	char *file;       /* NULL: flags */
-	char *client_log; /* path, "-" is stdout, NULL is off */
+	char *file;        /* NULL: flags */
+	char *client_log;  /* path, "-" is stdout, NULL is off */
+	char *control;     /* path, NULL is off */
+	gid_t control_gid; /* who may use it beside root; 0: nobody */
 	enum conf_log_format log_format;
 	bool log_probes;           /* default no */
 	bool log_start;            /* a line at a connection's start, too; default no */
@@ -127,6 +130,7 @@ int conf_load(const char *path, struct conf **ret, struct conf_error *error);
 struct conf_flags {
 	const char *listen, *backend, *trust, *header, *header_timeout, *header_max;
 	const char *kernel_path, *client_log, *workers, *engine, *interfaces;
+	const char *control;
 };
 
 /* One listener "main" and, for the relay, one backend "main" from flags; NULL members take the

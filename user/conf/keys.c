@@ -111,10 +111,13 @@ const struct key keys[] = {
 	{ U(tcx), .name = "tcx", .type = KEY_BOOL, .default_text = "yes",
 	  .help = "`no`: programs of `engine = inline` are filters of a `clsact` qdisc, as they "
 		  "are before Linux 6.6, and not tcx programs, which cost less." },
-	{ .section = KEY_UNPROXY,
-	  .name = "control",
-	  .type = KEY_LATER,
-	  .help = "the control socket is not in this version: leave the line out" },
+	{ U(control), .name = "control", .type = KEY_SOCKET, .restart = true,
+	  .default_text = "/run/unproxy/control.sock",
+	  .help = "The control socket, by which `unproxy status` and other commands ask the "
+		  "running daemon; or `off`. Its directory is made if its parent is there." },
+	{ U(control_gid), .name = "control_group", .type = KEY_GROUP, .restart = true,
+	  .help = "A group whose members may use the control socket, too (mode 0660); root "
+		  "alone (0600) if left out. Whoever may use it may change what the daemon does." },
 	{ .section = KEY_UNPROXY,
 	  .name = "metrics",
 	  .type = KEY_LATER,

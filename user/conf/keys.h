@@ -27,6 +27,8 @@ enum key_type {
 	KEY_MILLISECONDS, /* a duration -> uint32_t */
 	KEY_SECONDS,      /* a duration of whole seconds -> uint32_t */
 	KEY_PATH,         /* a path, "-" or "off" -> char *, NULL for off */
+	KEY_SOCKET,       /* a path, or "off" -> char *, NULL for off */
+	KEY_GROUP,        /* a group's name -> gid_t */
 	KEY_TRUST,        /* -> struct trust */
 	KEY_BINDS,        /* the owner is a struct conf_listener */
 	KEY_SERVER,       /* the owner is a struct conf_backend */

@@ -173,6 +173,7 @@ int conf_from_flags(const struct conf_flags *flags, struct conf **ret, struct co
 	const struct flag unproxy[] = {
 		{ "client_log", flags->client_log },
 		{ "workers", flags->workers },
+		{ "control", flags->control },
 	};
 	bool is_inline = flags->engine && strcmp(flags->engine, "inline") == 0;
 	int r;
@@ -216,6 +217,7 @@ void conf_free(struct conf *conf)
 	free(conf->backends);
 	free(conf->client_log);
 	free(conf->deny_file);
+	free(conf->control);
 	free(conf->file);
 	free(conf);
 }

@@ -98,6 +98,8 @@ static void print_allowed(FILE *out, const struct key *key)
 	static const char *const kinds[] = {
 		[KEY_BOOL] = "`yes`, `no`",
 		[KEY_PATH] = "path, `-`, `off`",
+		[KEY_SOCKET] = "path, `off`",
+		[KEY_GROUP] = "name",
 		[KEY_TRUST] = "list of CIDRs, `any`",
 		[KEY_BINDS] = "list of addresses and ports",
 		[KEY_SERVER] = "address, weight",

@@ -22,6 +22,8 @@ static size_t plain_size(enum key_type type)
 		return sizeof(uint32_t);
 	case KEY_SIZE64:
 		return sizeof(uint64_t);
+	case KEY_GROUP:
+		return sizeof(gid_t);
 	default:
 		return 0;
 	}
@@ -50,7 +52,7 @@ static int keep(const struct key *key, struct conf *next, const struct conf *run
 	char *to = (char *)next + key->offset;
 	const char *from = (const char *)running + key->offset;
 
-	if (key->type == KEY_PATH)
+	if (key->type == KEY_PATH || key->type == KEY_SOCKET)
 		return keep_text((char **)(void *)to, *(char *const *)(const void *)from);
 	if (memcmp(to, from, size) == 0)
 		return 0;

@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <grp.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,6 +153,27 @@ static int set_path(const struct key *key, void *owner, const char *text, char *
 	}
 	free(*field);
 	*field = path;
+	return 0;
+}
+
+/* Another name beside it is used while it is made: room for that, too. */
+#define SOCKET_PATH_MAX 96
+
+static int set_socket(const struct key *key, void *owner, const char *text, char *why, size_t size)
+{
+	if (strcmp(text, "off") != 0 && (text[0] != '/' || strlen(text) > SOCKET_PATH_MAX))
+		return refuse(why, size, text,
+			      "a path that begins with / and has at most 96 bytes, or off");
+	return set_path(key, owner, text, why, size);
+}
+
+static int set_group(const struct key *key, void *owner, const char *text, char *why, size_t size)
+{
+	const struct group *group = getgrnam(text);
+
+	if (!group)
+		return refuse(why, size, text, "the name of a group of this host");
+	memcpy((char *)owner + key->offset, &group->gr_gid, sizeof(group->gr_gid));
 	return 0;
 }
 
@@ -359,6 +381,10 @@ int key_set(const struct key *key, void *owner, const char *text, char *why, siz
 		return set_number(key, owner, text, why, size);
 	case KEY_PATH:
 		return set_path(key, owner, text, why, size);
+	case KEY_SOCKET:
+		return set_socket(key, owner, text, why, size);
+	case KEY_GROUP:
+		return set_group(key, owner, text, why, size);
 	case KEY_TRUST:
 		return set_trust(key, owner, text, why, size);
 	case KEY_BINDS:

@@ -17,6 +17,7 @@
 #include "kern/hook.h"
 #include "kern/kern.h"
 #include "loop/loop.h"
+#include "loop/mailbox.h"
 #include "relay/generation.h"
 
 struct deny;
@@ -58,11 +59,12 @@ struct relay {
 	uint32_t connections; /* atomic: now */
 	struct relay_counters counters;
 	struct worker **workers;
-	unsigned n_workers; /* 0: nothing is relayed yet */
-	unsigned planned;   /* how many there will be, then */
-	int uring_error;    /* why there is no io_uring, -errno */
-	sem_t updated;      /* each worker posts it when it has taken an update */
-	int done_fd;        /* eventfd: each worker adds one when it has stopped */
+	struct mailbox answers; /* letters to the main thread */
+	unsigned n_workers;     /* 0: nothing is relayed yet */
+	unsigned planned;       /* how many there will be, then */
+	int uring_error;        /* why there is no io_uring, -errno */
+	sem_t updated;          /* each worker posts it when it has taken an update */
+	int done_fd;            /* eventfd: each worker adds one when it has stopped */
 };
 
 struct pipe_pool;
@@ -83,6 +85,7 @@ struct worker {
 	pthread_t thread;
 	struct list listeners;
 	struct generation *newest;     /* that it was told of */
+	struct mailbox inbox;          /* letters from the main thread */
 	struct loop_source commands;   /* eventfd */
 	uint32_t wanted;               /* atomic: enum worker_command bits not yet seen */
 	struct worker_update *updates; /* atomic: not yet seen, last first */

@@ -259,6 +259,7 @@ int worker_new(struct relay *relay, unsigned index, struct worker **ret)
 	worker->relay = relay;
 	worker->index = index;
 	worker->commands.fd = -1;
+	worker->inbox.source.fd = -1;
 	worker->tick.fn = on_tick;
 	worker->accept_again.fn = on_accept_again;
 	list_init(&worker->listeners);
@@ -272,6 +273,8 @@ int worker_new(struct relay *relay, unsigned index, struct worker **ret)
 		add_uring(worker);
 	if (!err)
 		err = open_commands(worker);
+	if (!err)
+		err = mailbox_open(&worker->inbox, worker->loop);
 	if (!err)
 		err = open_ring(worker);
 	if (err) {
@@ -298,6 +301,7 @@ static void *run(void *arg)
 	if (err)
 		log_error("worker.failed worker=%u errno=%d", worker->index, -err);
 	__atomic_store_n(&worker->answer, GONE, __ATOMIC_RELAXED);
+	mailbox_shut(&worker->inbox);
 	(void)!write(worker->relay->done_fd, &one, sizeof(one));
 	return NULL;
 }
@@ -326,6 +330,7 @@ void worker_free(struct worker *worker)
 	kern_ring_close(worker->ring);
 	pipe_pool_free(worker->pipes);
 	free(worker->peeked);
+	mailbox_close(&worker->inbox);
 	if (worker->commands.fd >= 0)
 		(void)close(worker->commands.fd);
 	free(worker);

@@ -66,19 +66,25 @@ class Daemon:
         self.ns, self.directory, self.lines = ns, str(directory), []
         os.makedirs(self.directory, exist_ok=True)
         self.client_log = os.path.join(self.directory, "clients.log")
+        self.control = os.path.join(self.directory, "control.sock")
         self.file = os.path.join(self.directory, "unproxy.conf")
         if flags is None:
             self.write(text, client_log)
             flags = ["-c", self.file]
+        else:
+            flags = [*flags, "--control", self.control]
         self.argv = [*wrap, tools.UNPROXY, "run", *flags]
         self.nofile, self.env = nofile, env
         self.wakeup = threading.Condition()
         self.process = None
 
     def write(self, text, client_log=True):
-        if client_log and "[unproxy]" not in text:
+        if "[unproxy]" not in text:
             text = section("unproxy") + text
-        text = text.replace("[unproxy]\n", f"[unproxy]\nclient_log = {self.client_log if client_log else 'off'}\n")
+        keys = f"client_log = {self.client_log if client_log else 'off'}\n"
+        if "\ncontrol = " not in text:
+            keys += f"control = {self.control}\n"
+        text = text.replace("[unproxy]\n", "[unproxy]\n" + keys)
         with open(self.file, "w") as f:
             f.write(text)
 
@@ -109,6 +115,13 @@ class Daemon:
         self.spawn()
         self.wait_for("ready")
         return self
+
+    def ask(self, *words, expect=0):
+        """`unproxy WORDS...` of this daemon: its standard output."""
+        done = subprocess.run(self.ns.argv([tools.UNPROXY, words[0], "--control", self.control, *words[1:]]),
+                              capture_output=True, text=True, timeout=30)
+        assert done.returncode == expect, f"exit code {done.returncode}: {done.stdout}{done.stderr}"
+        return done.stdout
 
     def log(self):
         return "\n".join(self.lines)

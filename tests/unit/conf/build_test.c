@@ -97,8 +97,6 @@ static void bad_keys(void **state)
 		  "CIDRs, or any, spelled out" },
 		{ "[listener a]\nbind=:1\ntrust=any\n", ":1: backend: is missing" },
 		{ "[backend a]\n", ":1: server: is missing" },
-		{ "[unproxy]\ncontrol = /run/x\n",
-		  ":2: control: the control socket is not in this version: leave the line out" },
 		{ "[unproxy]\nmetrics = :1\n",
 		  ":2: metrics: the metrics endpoint is not in this version: leave the line out" },
 		{ LISTENER "engine = proxy\n", ":5: engine: \"proxy\": expected relay or inline" },
@@ -124,6 +122,12 @@ static void bad_values(void **state)
 		  ":2: log_probes: \"maybe\": expected yes or no" },
 		{ "[unproxy]\nlog_start =\n", ":2: log_start: \"\": expected yes or no" },
 		{ "[unproxy]\nclient_log =\n", ":2: client_log: \"\": expected a path, - or off" },
+		{ "[unproxy]\ncontrol = run/control.sock\n",
+		  ":2: control: \"run/control.sock\": expected a path that begins with / and has "
+		  "at most 96 bytes, or off" },
+		{ "[unproxy]\ncontrol_group = no such group\n",
+		  ":2: control_group: \"no such group\": expected the name of a group of this "
+		  "host" },
 		{ "[unproxy]\nworkers = many\n", ":2: workers: \"many\": expected a number" },
 		{ "[unproxy]\nworkers = 257\n", ":2: workers: 257 is out of range: 0 to 256" },
 		{ "[unproxy]\nworkers = -1\n", ":2: workers: \"-1\": expected a number" },

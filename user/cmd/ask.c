@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "cmd/ask.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "cmd/cmd.h"
+
+/* The daemon is alive if it answers at all; a list may take long, but not between its lines. */
+#define ANSWER_SECONDS 30
+
+struct ask {
+	const char *name;
+	FILE *stream;
+	char *line;
+	size_t size;
+};
+
+static const struct option options[] = {
+	{ "control", required_argument, NULL, 'C' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 },
+};
+
+static int usage_error(const char *command, const char *message, const char *word)
+{
+	(void)fprintf(stderr, "unproxy %s: %s%s (see unproxy %s --help)\n", command, message, word,
+		      command);
+	return EXIT_USAGE + 1;
+}
+
+int ask_flags(int argc, char **argv, const char *usage, struct ask_flags *ret)
+{
+	int option;
+
+	*ret = (struct ask_flags){ .control = ASK_DEFAULT_PATH };
+	opterr = 0;
+	optind = 0;
+	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		switch (option) {
+		case 'h':
+			(void)fputs(usage, stdout);
+			return EXIT_SUCCESS + 1;
+		case 'C':
+			ret->control = optarg;
+			break;
+		case 'j':
+			ret->json = true;
+			break;
+		case ':':
+			return usage_error(argv[0], "no value behind ", argv[optind - 1]);
+		default:
+			return usage_error(argv[0], "unknown option ", argv[optind - 1]);
+		}
+	}
+	ret->rest = optind;
+	return 0;
+}
+
+static int complain(const struct ask *ask, const char *what, int err)
+{
+	(void)fprintf(stderr, "unproxy %s: %s: %s\n", ask->name, what, strerror(-err));
+	return err;
+}
+
+static int connect_to(const char *path)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct timeval patience = { .tv_sec = ANSWER_SECONDS };
+
+	if (fd < 0)
+		return -errno;
+	if (strlen(path) >= sizeof(sa.sun_path))
+		return -ENAMETOOLONG;
+	(void)snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		return -errno;
+	return take_fd(&fd);
+}
+
+/* What it means, in place of strerror()'s word. */
+static void complain_connect(const struct ask_flags *flags, const char *name, int err)
+{
+	const char *hint = strerror(-err);
+
+	if (err == -ENOENT || err == -ECONNREFUSED)
+		hint = "no daemon answers there: is unproxy running? (--control names another "
+		       "socket)";
+	else if (err == -EACCES)
+		hint = "root and control_group alone may ask";
+	(void)fprintf(stderr, "unproxy %s: %s: %s\n", name, flags->control, hint);
+}
+
+int ask_open(const struct ask_flags *flags, const char *name, struct ask **ret)
+{
+	struct ask *ask = calloc(1, sizeof(*ask));
+	int fd = ask ? connect_to(flags->control) : -ENOMEM;
+
+	if (fd < 0) {
+		complain_connect(flags, name, fd);
+		free(ask);
+		return fd;
+	}
+	ask->name = name;
+	ask->stream = fdopen(fd, "r+e");
+	if (!ask->stream) {
+		(void)close(fd);
+		free(ask);
+		return -ENOMEM;
+	}
+	*ret = ask;
+	return 0;
+}
+
+void ask_close(struct ask *ask)
+{
+	if (!ask)
+		return;
+	(void)fclose(ask->stream);
+	free(ask->line);
+	free(ask);
+}
+
+int ask_send(struct ask *ask, const char *cmd, json_t *args)
+{
+	_cleanup_free_ char *text = NULL;
+	json_t *request = json_pack("{s:i, s:s}", "v", 1, "cmd", cmd);
+
+	if (args)
+		(void)json_object_update(request, args);
+	json_decref(args);
+	text = json_dumps(request, JSON_COMPACT);
+	json_decref(request);
+	if (!text)
+		return -ENOMEM;
+	(void)fseek(ask->stream, 0, SEEK_CUR); /* from reading to writing */
+	if (fprintf(ask->stream, "%s\n", text) < 0 || fflush(ask->stream) != 0)
+		return complain(ask, "asking", -errno);
+	return 0;
+}
+
+static int read_line(struct ask *ask, json_t **ret)
+{
+	json_t *line;
+
+	errno = 0;
+	if (getline(&ask->line, &ask->size, ask->stream) < 0) {
+		int err = errno ? -errno : -ECONNRESET;
+
+		return complain(ask, err == -EAGAIN ? "no answer in time" : "no answer", err);
+	}
+	line = json_loads(ask->line, 0, NULL);
+	if (!line)
+		return complain(ask, "not understood", -EPROTO);
+	*ret = line;
+	return 0;
+}
+
+static int last_line(const struct ask *ask, json_t *line, json_t **ret)
+{
+	if (json_is_true(json_object_get(line, "ok"))) {
+		*ret = line;
+		return 0;
+	}
+	(void)fprintf(stderr, "unproxy %s: %s (%s)\n", ask->name, ask_text(line, "message"),
+		      ask_text(line, "error"));
+	json_decref(line);
+	return -EREMOTE;
+}
+
+int ask_read(struct ask *ask, ask_item_fn *fn, void *context, json_t **ret)
+{
+	for (;;) {
+		json_t *line = NULL, *item;
+		int err = read_line(ask, &line);
+
+		if (err)
+			return err;
+		item = json_object_get(line, "item");
+		if (!item)
+			return last_line(ask, line, ret);
+		err = fn ? fn(context, item) : 0;
+		json_decref(line);
+		if (err)
+			return err;
+	}
+}
+
+int ask_once(const struct ask_flags *flags, const char *cmd, json_t *args, json_t **ret)
+{
+	struct ask *ask = NULL;
+	json_t *line = NULL;
+	int err = ask_open(flags, cmd, &ask);
+
+	if (err) {
+		json_decref(args);
+		return EXIT_USAGE;
+	}
+	err = ask_send(ask, cmd, args);
+	if (!err)
+		err = ask_read(ask, NULL, NULL, &line);
+	ask_close(ask);
+	if (err)
+		return err == -EREMOTE ? EXIT_FAILURE : EXIT_USAGE;
+	*ret = json_incref(json_object_get(line, "data"));
+	json_decref(line);
+	return EXIT_SUCCESS;
+}
+
+const json_t *ask_get(const json_t *object, const char *path)
+{
+	while (object && *path) {
+		size_t len = strcspn(path, ".");
+		char name[64];
+
+		(void)snprintf(name, sizeof(name), "%.*s", (int)len, path);
+		object = json_object_get(object, name);
+		path += len + (path[len] == '.');
+	}
+	return object;
+}
+
+const char *ask_text(const json_t *object, const char *path)
+{
+	const char *text = json_string_value(ask_get(object, path));
+
+	return text ? text : "";
+}
+
+long long ask_number(const json_t *object, const char *path)
+{
+	return (long long)json_integer_value(ask_get(object, path));
+}

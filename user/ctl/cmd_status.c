@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* status: the daemon in one object. */
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/version.h"
+#include "ctl/commands.h"
+
+static json_int_t number(const uint64_t *counter)
+{
+	return (json_int_t)__atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+static json_t *connections(const struct relay *relay)
+{
+	const struct relay_counters *c = &relay->counters;
+
+	return json_pack("{s:I, s:I, s:I, s:I}", "active",
+			 (json_int_t)__atomic_load_n(&relay->connections, __ATOMIC_RELAXED),
+			 "accepted", number(&c->accepted), "refused", number(&c->refused), "probes",
+			 number(&c->probes));
+}
+
+int ctl_cmd_status(struct ctl_request *request)
+{
+	const struct ctl_context *context = request->context;
+	uint64_t up_us = clock_us(CLOCK_MONOTONIC) - context->started_us;
+
+	return ctl_reply(request,
+			 json_pack("{s:s, s:I, s:I, s:o}", "version", UNPROXY_VERSION, "pid",
+				   (json_int_t)getpid(), "uptime_s", (json_int_t)(up_us / 1000000),
+				   "connections", connections(context->relay)));
+}

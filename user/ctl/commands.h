@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The commands: each group of them is a file cmd_*.c of its own. */
+#ifndef CTL_COMMANDS_H
+#define CTL_COMMANDS_H
+
+#include "ctl/request.h"
+
+/* Ends with a row without a name. */
+extern const struct ctl_command ctl_commands[];
+
+int ctl_cmd_help(struct ctl_request *request);
+int ctl_cmd_status(struct ctl_request *request); /* cmd_status.c */
+
+#endif

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "ctl/ctl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/socket.h"
+#include "ctl/client.h"
+#include "ctl/internal.h"
+
+#define ACCEPT_AGAIN_US 100000
+#define ACCEPTS_MAX 16
+
+static struct ctl_client *longest_idle(const struct ctl *ctl)
+{
+	for (struct list *item = ctl->clients.next; item != &ctl->clients; item = item->next) {
+		struct ctl_client *client = container_of(item, struct ctl_client, all);
+
+		if (ctl_client_idle(client))
+			return client;
+	}
+	return NULL;
+}
+
+/* A place for one more. False: all wait for answers. */
+static bool make_room(struct ctl *ctl)
+{
+	struct ctl_client *idle;
+
+	if (ctl->counters.clients < CTL_CLIENTS_MAX)
+		return true;
+	idle = longest_idle(ctl);
+	if (!idle)
+		return false;
+	ctl->counters.evicted++;
+	ctl_client_drop(idle);
+	return true;
+}
+
+static void refuse(int fd)
+{
+	static const char line[] = "{\"v\":1,\"ok\":false,\"error\":\"too_many_clients\","
+				   "\"message\":\"all places are taken: try again\"}\n";
+
+	(void)!send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)close(fd);
+}
+
+static void on_accept(struct loop_source *source, uint32_t events)
+{
+	struct ctl *ctl = container_of(source, struct ctl, source);
+
+	(void)events;
+	for (int i = 0; i < ACCEPTS_MAX; i++) {
+		int fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd < 0) {
+			if (!socket_none_left(errno))
+				return;
+			(void)loop_modify(ctl->context->loop, source, 0);
+			(void)loop_timer_arm(ctl->context->loop, &ctl->accept_again,
+					     ACCEPT_AGAIN_US);
+			return;
+		}
+		if (!make_room(ctl) || ctl_client_new(ctl, fd))
+			refuse(fd);
+	}
+}
+
+static void on_accept_again(struct loop_timer *timer)
+{
+	struct ctl *ctl = container_of(timer, struct ctl, accept_again);
+
+	(void)loop_modify(ctl->context->loop, &ctl->source, EPOLLIN);
+}
+
+int ctl_open(struct ctl_context *context, const char *path, gid_t gid, struct ctl **ret, char *why,
+	     size_t why_size)
+{
+	struct ctl *ctl = calloc(1, sizeof(*ctl));
+	int err = -ENOMEM;
+
+	if (!ctl)
+		return err;
+	ctl->context = context;
+	ctl->path = strdup(path);
+	ctl->socket.fd = -1;
+	ctl->accept_again.fn = on_accept_again;
+	list_init(&ctl->clients);
+	if (ctl->path)
+		err = ctl_socket_open(path, gid, &ctl->socket, why, why_size);
+	ctl->source = (struct loop_source){ .fn = on_accept, .fd = ctl->socket.fd };
+	if (!err)
+		err = loop_add(context->loop, &ctl->source, EPOLLIN);
+	if (err) {
+		ctl_socket_close(&ctl->socket, path);
+		free(ctl->path);
+		free(ctl);
+		return err;
+	}
+	context->ctl = ctl;
+	*ret = ctl;
+	return 0;
+}
+
+void ctl_close(struct ctl *ctl)
+{
+	if (!ctl)
+		return;
+	while (!list_empty(&ctl->clients))
+		ctl_client_free(container_of(ctl->clients.next, struct ctl_client, all));
+	loop_timer_cancel(ctl->context->loop, &ctl->accept_again);
+	loop_remove(ctl->context->loop, &ctl->source);
+	ctl_socket_close(&ctl->socket, ctl->path);
+	ctl->context->ctl = NULL;
+	free(ctl->path);
+	free(ctl);
+}
+
+const char *ctl_path(const struct ctl *ctl)
+{
+	return ctl->path;
+}
+
+const struct ctl_counters *ctl_counters(const struct ctl *ctl)
+{
+	return &ctl->counters;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A path in the file system that is a listening socket. */
+#ifndef CTL_SOCKET_H
+#define CTL_SOCKET_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct ctl_socket {
+	int fd; /* -1: none */
+	dev_t dev;
+	ino_t ino; /* of the path's file: another daemon may have put its own there */
+};
+
+/* As ctl_open(). *ret is untouched on failure. */
+int ctl_socket_open(const char *path, gid_t gid, struct ctl_socket *ret, char *why,
+		    size_t why_size);
+
+/* Close it and remove the file, if it is still this one's. */
+void ctl_socket_close(struct ctl_socket *socket, const char *path);
+
+#endif

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Clients on the deny list, by their true address: the app never sees them, with either engine."""
+import json
 import os
 import signal
 import subprocess
@@ -8,10 +9,11 @@ import pytest
 
 from conftest import BARE, STAND_IN
 from harness import daemon as d
-from harness import headers, tools
+from harness import headers, leaks, tools
 from harness import inline as i
 from harness.apps import Recorder, ask
 from harness.netns import CLIENT4, HOST4, HOST6
+from harness.wait import until
 
 pytestmark = pytest.mark.skipif(bool(BARE or STAND_IN), reason="SKIP: only unproxy denies")
 BAD4, GOOD4, BAD6, GOOD6 = "198.51.100.7", "198.51.100.8", "2001:db8::7", "2001:db9::7"
@@ -117,3 +119,106 @@ def test_bad_file(host):
     done = subprocess.run([tools.UNPROXY, "check", "--offline", "-c", daemon.file], capture_output=True, text=True, timeout=20,
                           check=False)
     assert done.returncode == 1 and f"{host.file}:2: \"192.0.2.0/8\" has bits set" in done.stderr, done
+
+
+def listed(daemon, *words):
+    """{(network, who says it): item} of `unproxy deny list`."""
+    items = [json.loads(line) for line in daemon.ask("deny", "list", "--json", *words).splitlines()]
+    return {(item["cidr"], item["source"]): item for item in items}
+
+
+def refusal(daemon, *words, expect=1):
+    """What the command says on standard error."""
+    done = subprocess.run([tools.UNPROXY, "deny", "--control", daemon.control, *words], capture_output=True, text=True,
+                          timeout=20, check=False)
+    assert done.returncode == expect, done
+    return done.stderr
+
+
+def test_commands(host):
+    """One daemon: denied, allowed, taken back, for a while; what is wrong is named."""
+    host.write("203.0.113.0/24\n")
+    daemon = host.start({"deny_file": host.file, "deny_entries": "8"})
+    assert daemon.ask("deny", "list", BAD4) == f"nothing is said of {BAD4}\n"
+    old = host.bench.net.client.connect(HOST4, d.PORT)
+    old.sendall(headers.v1(BAD4) + b"before")
+    assert old.recv(100) == b"before"
+
+    assert daemon.ask("deny", "add", BAD4) == f"{BAD4}: denied\n"
+    assert host.client(BAD4) == REFUSED and host.client(GOOD4) == SERVED
+    assert listed(daemon)[(BAD4, "control")] == {"cidr": BAD4, "verdict": "deny", "source": "control", "hits": 1}
+    old.sendall(b" and after")
+    assert old.recv(100) == b" and after", "connections that are there go on"
+    old.close()
+    daemon.ask("deny", "del", BAD4)
+    assert host.client(BAD4) == SERVED
+
+    daemon.ask("deny", "add", "198.51.100.0/24", "for", "1h")
+    assert daemon.ask("deny", "add", GOOD4, "allow").endswith(": allowed\n")
+    assert host.client(BAD4) == REFUSED and host.client(GOOD4) == SERVED
+    assert set(listed(daemon, BAD4)) == {("198.51.100.0/24", "control")}
+    assert listed(daemon, "198.51.0.0/16")[("198.51.100.0/24", "control")]["until"].endswith("Z")
+    assert set(listed(daemon, "203.0.113.9")) == {("203.0.113.0/24", "file")}
+    assert listed(daemon, "::/0") == {}
+
+    assert host.client("203.0.113.9") == REFUSED
+    assert "in_file" in refusal(daemon, "del", "203.0.113.0/24")
+    daemon.ask("deny", "add", "203.0.113.0/24", "allow")
+    assert host.client("203.0.113.9") == SERVED, "a person before the file"
+    daemon.ask("deny", "del", "203.0.113.0/24")
+    assert host.client("203.0.113.9") == REFUSED
+
+    daemon.ask("deny", "add", BAD6, "for", "1s")
+    until(lambda: host.client(BAD6) == SERVED, "it is over")
+    until(lambda: not listed(daemon, BAD6), "nothing is said of it")
+
+    assert "has bits set behind its prefix (bad_request)" in refusal(daemon, "add", "192.0.2.1/8")
+    assert "is no time span" in refusal(daemon, "add", "192.0.2.1", "for", "ever")
+    assert "is over already" in refusal(daemon, "add", "192.0.2.1", "until", "2020-01-01")
+    assert "not_found" in refusal(daemon, "del", "192.0.2.1")
+    for words in ([], ["add"], ["del"], ["remove", "192.0.2.1"], ["list", "::1", "::2"]):
+        assert "see unproxy deny --help" in refusal(daemon, *words, expect=2)
+    lines = "# many\n192.0.2.1\n\n192.0.2.2 allow # no\n192.0.2.3 for 1h\n192.0.2.4\n192.0.2.5\n192.0.2.6\n"
+    done = subprocess.run([tools.UNPROXY, "deny", "--control", daemon.control, "add", "-"], input=lines, text=True,
+                          capture_output=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout) == (1, "5 added\n") and "deny_entries = 8 (deny_full)" in done.stderr, done
+    assert len(listed(daemon)) == 8 and host.client("192.0.2.1") == REFUSED
+    for item in listed(daemon).values():
+        if item["source"] == "control":
+            daemon.ask("deny", "del", item["cidr"])
+    assert set(listed(daemon)) == {("203.0.113.0/24", "file")}
+
+
+def pinned():
+    return [path for path in leaks.pins() if path.endswith("/deny/list")]
+
+
+def test_kept(host):
+    """What people said outlives the daemon, however it ends; inline goes on denying without one."""
+    host.write("203.0.113.9\n")
+    first = host.start({"deny_file": host.file})
+    first.ask("deny", "add", BAD4, "for", "1h")
+    assert host.client(BAD4) == REFUSED
+    first.kill()
+    if host.engine == "inline":
+        for bad in (BAD4, "203.0.113.9"):
+            assert host.client(bad) == REFUSED
+        assert host.client(GOOD4) == SERVED
+    assert pinned()
+
+    host.write("203.0.113.10\n")
+    second = host.start({"deny_file": host.file})
+    assert second.events("deny.on") == [{"control": "1", "file": "1"}]
+    assert host.client(BAD4) == host.client("203.0.113.10") == REFUSED
+    assert host.client(GOOD4) == host.client("203.0.113.9") == SERVED
+    assert set(listed(second)) == {(BAD4, "control"), ("203.0.113.10", "file")}
+    assert listed(second)[(BAD4, "control")]["hits"] == (3 if host.engine == "inline" else 1), "the kernel counts on"
+    second.process.terminate()
+    assert second.exit_code() == 0 and pinned()
+
+    third = host.start({"deny_entries": "1000"})
+    assert host.client(BAD4) == REFUSED and host.client("203.0.113.10") == SERVED
+    third.ask("deny", "del", BAD4)
+    assert host.client(BAD4) == SERVED
+    third.stop()
+    assert not pinned()

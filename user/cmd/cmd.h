@@ -13,6 +13,7 @@ int cmd_check(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_deny(int argc, char **argv);
 int cmd_detach(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 
@@ -21,6 +22,7 @@ extern const char cmd_status_usage[];
 extern const char cmd_check_usage[];
 extern const char cmd_doctor_usage[];
 extern const char cmd_explain_usage[];
+extern const char cmd_deny_usage[];
 extern const char cmd_detach_usage[];
 extern const char cmd_help_usage[];
 

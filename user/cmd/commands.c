@@ -10,6 +10,7 @@
 const struct command commands[] = {
 	{ "run", cmd_run, "take the PROXY protocol off and relay to the backend", cmd_run_usage },
 	{ "status", cmd_status, "what the running daemon is and does", cmd_status_usage },
+	{ "deny", cmd_deny, "refuse clients by their true address", cmd_deny_usage },
 	{ "detach", cmd_detach, "take what engine = inline left on the interfaces away",
 	  cmd_detach_usage },
 	{ "check", cmd_check, "validate a configuration: file:line: message", cmd_check_usage },

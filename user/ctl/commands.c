@@ -4,6 +4,9 @@
 const struct ctl_command ctl_commands[] = {
 	{ "help", ctl_cmd_help, "", "the commands there are" },
 	{ "status", ctl_cmd_status, "", "what the daemon is and does, in one object" },
+	{ "deny_add", ctl_cmd_deny_add, "rule", "refuse a network's clients, or allow them" },
+	{ "deny_del", ctl_cmd_deny_del, "cidr", "take back what deny_add said" },
+	{ "deny_list", ctl_cmd_deny_list, "cidr", "what is said of networks, all or these" },
 	{ 0 },
 };
 

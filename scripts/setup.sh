@@ -13,8 +13,8 @@ packaging=(debhelper lintian logrotate)
 run=(iproute2 ethtool iputils-ping procps kmod util-linux jq curl openssl ca-certificates python3 python3-pytest
 	python3-pytest-timeout python3-websockets python3-yaml)
 peers=(haproxy nginx libnginx-mod-stream wrk go-mmproxy)
-apps=(nftables ruby openssh-server openssh-client redis-server redis-tools)
-services=(haproxy nginx go-mmproxy ssh redis-server)
+apps=(nftables ruby openssh-server openssh-client redis-server redis-tools fail2ban)
+services=(haproxy nginx go-mmproxy ssh redis-server fail2ban)
 
 say() { printf 'setup: %s\n' "$*"; }
 

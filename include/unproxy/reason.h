@@ -42,7 +42,8 @@
 	  "no complete header in time: is PROXY protocol on at the load balancer?")                \
 	X(UNTRUSTED, "untrusted",                                                                  \
 	  "source is not in trust: add the load balancer's network if this is it")                 \
-	X(DENIED, "denied", "the client is on the deny list (deny_file)")                          \
+	X(DENIED, "denied",                                                                        \
+	  "the client is on the deny list: unproxy deny list ADDRESS says by what")                \
 	X(CONNECTION_LIMIT, "connection_limit", "max_connections reached")                         \
 	X(SOURCE_LIMIT, "source_limit", "max_per_source reached for this address")                 \
 	X(NO_BACKEND, "no_backend", "no server of the backend could be reached")                   \

@@ -2,23 +2,21 @@
 #include "daemon.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/addr.h"
-#include "base/clock.h"
 #include "change/change.h"
-#include "ctl/ctl.h"
 #include "daemon/announce.h"
+#include "daemon/capacity.h"
 #include "daemon/kernel_side.h"
+#include "daemon/services.h"
 #include "daemon/show.h"
 #include "daemon/watchdog.h"
 #include "deny/deny.h"
@@ -28,9 +26,6 @@
 #include "relay/limits.h"
 #include "relay/publish.h"
 #include "relay/relay.h"
-
-/* Descriptors that are not connections: logs, maps, rings, listeners, pipes in use. */
-#define FDS_RESERVED 256
 
 #define SWEEP_US 1000000
 
@@ -48,10 +43,11 @@ struct daemon {
 	struct loop_timer sweep_timer;
 	struct watchdog watchdog;
 	struct change change;
+	struct services services;
+	struct services_daemon self; /* as they know it */
 	unsigned n_done;
 	bool draining;
-	struct ctl_context context;
-	struct ctl *ctl; /* NULL: nobody can ask */
+	bool takeover; /* asked for */
 };
 
 /* What is served. */
@@ -60,36 +56,6 @@ static const struct conf *conf_of(const struct daemon *daemon)
 	const struct generation *generation = daemon->relay.generations.newest;
 
 	return (generation ? generation : daemon->first)->conf;
-}
-
-static unsigned count_cpus(void)
-{
-	cpu_set_t set;
-
-	/* Not the host's number: a container or taskset may allow fewer. */
-	if (sched_getaffinity(0, sizeof(set), &set) < 0)
-		return 1;
-	return (unsigned)CPU_COUNT(&set);
-}
-
-/* As many connections as there are descriptors for, two each. */
-static uint32_t connection_limit(const struct conf *conf)
-{
-	struct rlimit limit;
-	uint32_t fit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = limit.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &limit);
-	}
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > UINT32_MAX)
-		limit.rlim_cur = 1 << 20;
-	fit = limit.rlim_cur > 2 * FDS_RESERVED ? (uint32_t)(limit.rlim_cur - FDS_RESERVED) / 2
-						: (uint32_t)limit.rlim_cur / 4;
-	if (conf->max_connections > fit)
-		log_warn("limit.lowered max_connections=%u to=%u reason=\"RLIMIT_NOFILE is %llu\"",
-			 conf->max_connections, fit, (unsigned long long)limit.rlim_cur);
-	return conf->max_connections && conf->max_connections < fit ? conf->max_connections : fit;
 }
 
 static int open_log(struct daemon *daemon)
@@ -123,8 +89,9 @@ static int open_deny(struct daemon *daemon)
 	return deny_start(&params, &daemon->relay.deny);
 }
 
-static int open_inline(struct daemon *daemon)
+static int open_inline(void *context)
 {
+	struct daemon *daemon = context;
 	const struct inline_params params = {
 		.conf = conf_of(daemon),
 		.loop = daemon->loop,
@@ -164,7 +131,7 @@ static int open_relay(struct daemon *daemon, const struct conf *conf)
 	if (!conf_count(conf, CONF_ENGINE_RELAY))
 		return 0;
 	relay->n_workers = relay->planned;
-	kernel_side_open(relay, conf);
+	kernel_side_open(relay, conf, daemon->services.upgrade.from);
 	return open_workers(daemon);
 }
 
@@ -200,6 +167,21 @@ static void on_drain_timeout(struct loop_timer *timer)
 	command_all(daemon, WORKER_STOP);
 }
 
+/* End with the last connection, or when the time is over. */
+static void drain(void *context)
+{
+	struct daemon *daemon = context;
+
+	daemon->draining = true;
+	if (!daemon->n_started) {
+		loop_stop(daemon->loop);
+		return;
+	}
+	command_all(daemon, WORKER_DRAIN);
+	(void)loop_timer_arm(daemon->loop, &daemon->drain_timer,
+			     (uint64_t)conf_of(daemon)->drain_timeout_ms * 1000);
+}
+
 static void on_stop_signal(struct daemon *daemon)
 {
 	notify_stopping();
@@ -214,14 +196,11 @@ static void on_stop_signal(struct daemon *daemon)
 		command_all(daemon, WORKER_STOP);
 		return;
 	}
-	daemon->draining = true;
 	log_info("drain.start connections=%u timeout_ms=%u",
 		 __atomic_load_n(&daemon->relay.connections, __ATOMIC_RELAXED),
 		 conf_of(daemon)->drain_timeout_ms);
 	notify_status("draining");
-	command_all(daemon, WORKER_DRAIN);
-	(void)loop_timer_arm(daemon->loop, &daemon->drain_timer,
-			     (uint64_t)conf_of(daemon)->drain_timeout_ms * 1000);
+	drain(daemon);
 }
 
 /* Both that people mean by it. */
@@ -342,7 +321,7 @@ static int provide_relay(struct change *change, const struct conf *conf)
 	}
 	relay->n_workers = relay->planned;
 	if (!relay->kern && !relay->hook)
-		kernel_side_open(relay, conf);
+		kernel_side_open(relay, conf, NULL);
 	err = open_workers(daemon);
 	if (!err)
 		err = start_workers(daemon);
@@ -359,6 +338,14 @@ static int provide_relay(struct change *change, const struct conf *conf)
 
 static void set_up_change(struct daemon *daemon)
 {
+	daemon->self = (struct services_daemon){
+		.context = daemon,
+		.loop = daemon->loop,
+		.relay = &daemon->relay,
+		.engine = &daemon->engine,
+		.open_inline = open_inline,
+		.drain = drain,
+	};
 	daemon->change = (struct change){
 		.relay = &daemon->relay,
 		.engine = &daemon->engine,
@@ -366,27 +353,6 @@ static void set_up_change(struct daemon *daemon)
 		.provide_relay = provide_relay,
 		.log_queue = daemon->relay.planned,
 	};
-}
-
-/* Optional: a daemon that cannot be asked serves as well. */
-static void open_control(struct daemon *daemon)
-{
-	const struct conf *conf = conf_of(daemon);
-	char why[384] = "";
-	int err;
-
-	daemon->context = (struct ctl_context){
-		.loop = daemon->loop,
-		.relay = &daemon->relay,
-		.engine = &daemon->engine,
-		.started_us = clock_us(CLOCK_MONOTONIC),
-	};
-	if (!conf->control)
-		return;
-	err = ctl_open(&daemon->context, conf->control, conf->control_gid, &daemon->ctl, why,
-		       sizeof(why));
-	if (err)
-		log_warn("control.off reason=\"%s\"", *why ? why : strerror(-err));
 }
 
 static int start(struct daemon *daemon)
@@ -401,20 +367,28 @@ static int start(struct daemon *daemon)
 		err = open_done(daemon);
 	if (!err)
 		err = open_log(daemon);
-	if (!err)
-		err = open_deny(daemon);
+	if (!err && daemon->takeover)
+		err = upgrade_ask(&daemon->services.upgrade, &daemon->relay);
 	if (err)
 		return err;
 	err = open_relay(daemon, conf_of(daemon));
 	if (!err)
 		err = open_listeners(daemon);
 	set_up_change(daemon);
+	if (!err)
+		err = upgrade_prepared(&daemon->services.upgrade);
+	if (!err)
+		err = open_deny(daemon);
 	/* Last of what may fail on this host: what it attaches stays. */
 	if (!err)
 		err = open_inline(daemon);
+	if (!err && !daemon->services.upgrade.from)
+		services_open(&daemon->services, &daemon->self, conf_of(daemon));
 	if (!err)
-		open_control(daemon);
-	return err ? err : start_threads(daemon);
+		err = start_threads(daemon);
+	if (!err)
+		services_take_over(&daemon->services, &daemon->self, conf_of(daemon));
+	return err;
 }
 
 static void stop(struct daemon *daemon)
@@ -425,7 +399,7 @@ static void stop(struct daemon *daemon)
 	command_all(daemon, WORKER_STOP);
 	for (unsigned i = 0; i < daemon->n_started; i++)
 		worker_join(relay->workers[i]);
-	ctl_close(daemon->ctl);
+	ctl_close(daemon->services.ctl);
 	publish_cancel(&daemon->publish);
 	for (unsigned i = 0; relay->workers && i < relay->n_workers; i++)
 		worker_free(relay->workers[i]);
@@ -438,8 +412,11 @@ static void stop(struct daemon *daemon)
 		generation_discard(daemon->first);
 	generations_free(&relay->generations);
 	limits_free(relay->limits);
+	upgrade_end(&daemon->services.upgrade);
+	free(relay->served);
 	(void)sem_destroy(&relay->updated);
 	mailbox_close(&relay->answers);
+	(void)sem_destroy(&relay->offered);
 	if (daemon->done.fd >= 0)
 		(void)close(daemon->done.fd);
 	if (daemon->signals.fd >= 0)
@@ -452,26 +429,30 @@ static int start_all(struct daemon *daemon, struct conf *conf)
 	struct relay *relay = &daemon->relay;
 	int err;
 
-	relay->planned = conf->workers ? conf->workers : count_cpus();
-	relay->max_connections = connection_limit(conf);
+	relay->planned = conf->workers ? conf->workers : capacity_cpus();
+	relay->max_connections = capacity_connections(conf);
 	relay->io_uring = conf->io_uring;
 	(void)sem_init(&relay->updated, 0, 0);
+	(void)sem_init(&relay->offered, 0, 0);
 	generations_init(&relay->generations, relay->planned);
 	announce_start(conf);
-	err = generation_new(&relay->generations, conf, &daemon->first);
+	err = upgrade_init(&daemon->services.upgrade, conf->control);
+	if (!err)
+		err = generation_new(&relay->generations, conf, &daemon->first);
 	if (err)
 		conf_free(conf);
 	return err ? err : start(daemon);
 }
 
-int daemon_run(struct conf *conf)
+int daemon_run(struct conf *conf, bool takeover)
 {
 	struct daemon daemon = {
+		.takeover = takeover,
 		.signals.fd = -1,
 		.done.fd = -1,
 		.drain_timer.fn = on_drain_timeout,
 		.sweep_timer.fn = on_sweep,
-		.relay = { .done_fd = -1, .answers.source.fd = -1 },
+		.relay = { .done_fd = -1, .handed_fd = -1, .answers.source.fd = -1 },
 	};
 	int err = start_all(&daemon, conf);
 

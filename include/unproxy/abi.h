@@ -8,6 +8,10 @@
 
 #include "unproxy/addr.h"
 
+/* Counts up whenever a program and a daemon of different versions could not share the relay's
+ * maps: another layout, or another meaning. */
+#define UP_RELAY_ABI 1
+
 #define UP_TEXT_ADDR 56 /* "[ffff:...:ffff]:65535" and a NUL, rounded up */
 #define UP_TEXT_NAME 32
 

@@ -14,6 +14,7 @@
 
 #include "backend/change.h"
 #include "backend/pool_internal.h"
+#include "base/addr.h"
 #include "base/cleanup.h"
 
 enum health_state { SERVER_WELL, SERVER_RESTING, SERVER_PROBING };
@@ -189,6 +190,35 @@ int pool_pick(struct pool *pool, struct pool_tried *tried, uint64_t now_ms)
 	server = pick_from(pool, atomic_load(&pool->plan), tried, now_ms);
 	atomic_fetch_sub_explicit(&pool->readers, 1, memory_order_release);
 	return server;
+}
+
+/* Counted there, it keeps its place. */
+static bool join(struct server *server, const struct up_addr *addr)
+{
+	uint32_t state = atomic_load(&server->state);
+
+	if ((state != POOL_READY && state != POOL_DRAINING) || !addr_equal(&server->addr, addr))
+		return false;
+	atomic_fetch_add(&server->active, 1);
+	state = atomic_load(&server->state);
+	if ((state == POOL_READY || state == POOL_DRAINING) && addr_equal(&server->addr, addr))
+		return true;
+	atomic_fetch_sub(&server->active, 1);
+	return false;
+}
+
+int pool_join(struct pool *pool, const struct up_addr *addr, struct pool_tried *tried)
+{
+	uint32_t n = atomic_load(&pool->n_places);
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (!join(&pool->servers[i], addr))
+			continue;
+		if (tried)
+			tried->bits[i / 64] |= UINT64_C(1) << i % 64;
+		return (int)i;
+	}
+	return -ENOENT;
 }
 
 const struct up_addr *pool_addr(const struct pool *pool, int server)

@@ -45,6 +45,10 @@ void pool_free(struct pool *pool);
  * now_ms: any monotonic clock, the same for all calls. Returns its place or -EAGAIN. */
 int pool_pick(struct pool *pool, struct pool_tried *tried, uint64_t now_ms);
 
+/* Count one more connection to the server of that address, which was chosen elsewhere, and with
+ * `tried` (or NULL) remember it as tried. Returns its place or -ENOENT. */
+int pool_join(struct pool *pool, const struct up_addr *addr, struct pool_tried *tried);
+
 /* For as long as it is picked. */
 const struct up_addr *pool_addr(const struct pool *pool, int server);
 

@@ -79,6 +79,25 @@ static void on_accept_again(struct loop_timer *timer)
 	(void)loop_modify(ctl->context->loop, &ctl->source, EPOLLIN);
 }
 
+int ctl_reopen(struct ctl *ctl, char *why, size_t why_size)
+{
+	const struct ctl_place place = { .path = ctl->path, .gid = ctl->gid, .type = SOCK_STREAM };
+	int err = ctl_socket_open(&place, &ctl->socket, why, why_size);
+
+	if (err)
+		return err;
+	ctl->source = (struct loop_source){ .fn = on_accept, .fd = ctl->socket.fd };
+	return loop_add(ctl->context->loop, &ctl->source, EPOLLIN);
+}
+
+void ctl_shut(struct ctl *ctl)
+{
+	loop_timer_cancel(ctl->context->loop, &ctl->accept_again);
+	if (ctl->source.fn)
+		loop_remove(ctl->context->loop, &ctl->source);
+	ctl_socket_close(&ctl->socket, ctl->path);
+}
+
 int ctl_open(struct ctl_context *context, const char *path, gid_t gid, struct ctl **ret, char *why,
 	     size_t why_size)
 {
@@ -89,16 +108,14 @@ int ctl_open(struct ctl_context *context, const char *path, gid_t gid, struct ct
 		return err;
 	ctl->context = context;
 	ctl->path = strdup(path);
+	ctl->gid = gid;
 	ctl->socket.fd = -1;
 	ctl->accept_again.fn = on_accept_again;
 	list_init(&ctl->clients);
 	if (ctl->path)
-		err = ctl_socket_open(path, gid, &ctl->socket, why, why_size);
-	ctl->source = (struct loop_source){ .fn = on_accept, .fd = ctl->socket.fd };
-	if (!err)
-		err = loop_add(context->loop, &ctl->source, EPOLLIN);
+		err = ctl_reopen(ctl, why, why_size);
 	if (err) {
-		ctl_socket_close(&ctl->socket, path);
+		ctl_shut(ctl);
 		free(ctl->path);
 		free(ctl);
 		return err;
@@ -114,9 +131,7 @@ void ctl_close(struct ctl *ctl)
 		return;
 	while (!list_empty(&ctl->clients))
 		ctl_client_free(container_of(ctl->clients.next, struct ctl_client, all));
-	loop_timer_cancel(ctl->context->loop, &ctl->accept_again);
-	loop_remove(ctl->context->loop, &ctl->source);
-	ctl_socket_close(&ctl->socket, ctl->path);
+	ctl_shut(ctl);
 	ctl->context->ctl = NULL;
 	free(ctl->path);
 	free(ctl);

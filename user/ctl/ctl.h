@@ -46,6 +46,12 @@ int ctl_open(struct ctl_context *context, const char *path, gid_t gid, struct ct
  * allowed. */
 void ctl_close(struct ctl *ctl);
 
+/* Let nobody in any more, and remove the socket: another daemon opens its own there. Those who
+ * are in stay. */
+void ctl_shut(struct ctl *ctl);
+/* ... after all. As ctl_open(). */
+int ctl_reopen(struct ctl *ctl, char *why, size_t why_size);
+
 const char *ctl_path(const struct ctl *ctl);
 const struct ctl_counters *ctl_counters(const struct ctl *ctl);
 

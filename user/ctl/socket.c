@@ -56,7 +56,7 @@ static int lock_directory(const char *path)
 }
 
 /* 0: nothing is there, or what a dead daemon left. -EADDRINUSE: a daemon answers. */
-static int check_place(const char *path)
+static int check_place(const char *path, int type)
 {
 	_cleanup_close_ int fd = -1;
 	struct sockaddr_un sa;
@@ -66,7 +66,7 @@ static int check_place(const char *path)
 		return errno == ENOENT ? 0 : -errno;
 	if (!S_ISSOCK(st.st_mode))
 		return -ENOTSOCK;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
 	(void)address(path, &sa);
@@ -92,8 +92,10 @@ static int bind_at(int fd, const char *path, gid_t gid)
 	return 0;
 }
 
-int ctl_socket_open(const char *path, gid_t gid, struct ctl_socket *ret, char *why, size_t why_size)
+int ctl_socket_open(const struct ctl_place *place, struct ctl_socket *ret, char *why,
+		    size_t why_size)
 {
+	const char *path = place->path;
 	_cleanup_close_ int lock = -1, fd = -1;
 	_cleanup_free_ char *fresh = NULL;
 	struct stat st;
@@ -102,7 +104,7 @@ int ctl_socket_open(const char *path, gid_t gid, struct ctl_socket *ret, char *w
 	lock = lock_directory(path);
 	if (lock < 0)
 		return fail(why, why_size, "the directory of", path, lock);
-	err = check_place(path);
+	err = check_place(path, place->type);
 	if (err == -EADDRINUSE)
 		(void)snprintf(why, why_size, "another daemon answers at %.128s", path);
 	else if (err)
@@ -111,8 +113,8 @@ int ctl_socket_open(const char *path, gid_t gid, struct ctl_socket *ret, char *w
 		return err;
 	if (asprintf(&fresh, "%s.new", path) < 0)
 		return -ENOMEM;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	err = fd < 0 ? -errno : bind_at(fd, fresh, gid);
+	fd = socket(AF_UNIX, place->type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	err = fd < 0 ? -errno : bind_at(fd, fresh, place->gid);
 	if (err)
 		return fail(why, why_size, "", fresh, err);
 	if (lstat(fresh, &st) < 0 || rename(fresh, path) < 0) {

@@ -12,8 +12,14 @@ struct ctl_socket {
 	ino_t ino; /* of the path's file: another daemon may have put its own there */
 };
 
+struct ctl_place {
+	const char *path;
+	gid_t gid; /* who may use it beside root; 0: nobody */
+	int type;  /* SOCK_STREAM, SOCK_SEQPACKET */
+};
+
 /* As ctl_open(). *ret is untouched on failure. */
-int ctl_socket_open(const char *path, gid_t gid, struct ctl_socket *ret, char *why,
+int ctl_socket_open(const struct ctl_place *place, struct ctl_socket *ret, char *why,
 		    size_t why_size);
 
 /* Close it and remove the file, if it is still this one's. */

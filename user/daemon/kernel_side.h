@@ -3,11 +3,14 @@
 #ifndef DAEMON_KERNEL_SIDE_H
 #define DAEMON_KERNEL_SIDE_H
 
+#include "daemon/take_over.h"
 #include "relay/relay.h"
 
 /* Fill relay->kern and relay->hook, or leave them NULL and say in one line each why. Where
- * nothing is relayed it does nothing. */
-void kernel_side_open(struct relay *relay, const struct conf *conf);
+ * nothing is relayed it does nothing. from: the daemon we take over from shares its own, or
+ * NULL. */
+void kernel_side_open(struct relay *relay, const struct conf *conf,
+		      const struct take_over_all *from);
 
 /* What a reload may need beside: the hook, where it was not asked for before. */
 void kernel_side_add(struct relay *relay, const struct conf *conf);

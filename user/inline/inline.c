@@ -425,7 +425,7 @@ const struct kern_hook *inline_hook(const struct inline_engine *engine)
 
 /* ---- stop ---- */
 
-static void say_off(const struct inline_engine *engine)
+static void say_off(const struct inline_engine *engine, bool detach)
 {
 	for (size_t i = 0; i < engine->policy.n_listeners; i++) {
 		const struct inline_counters *c = &engine->events.counters[i];
@@ -436,7 +436,7 @@ static void say_off(const struct inline_engine *engine)
 			 (unsigned long long)c->ended, (unsigned long long)c->refused,
 			 (unsigned long long)c->probes);
 	}
-	if (engine->conf->detach_on_exit)
+	if (detach)
 		log_info("inline.off connections=%zu action=detached",
 			 open_flows_count(engine->events.open));
 	else
@@ -446,24 +446,34 @@ static void say_off(const struct inline_engine *engine)
 }
 
 /* What is left in it is the next daemon's, unless there is none. */
-static void empty_ring(struct inline_engine *engine)
+static void empty_ring(struct inline_engine *engine, bool detach)
 {
 	const struct timespec pause = { .tv_nsec = EVENTS_MORE_US * 1000 };
-	unsigned rounds = engine->conf->detach_on_exit ? EVENTS_ROUNDS_MAX : 1;
+	unsigned rounds = detach ? EVENTS_ROUNDS_MAX : 1;
 
 	while (kern_inline_consume(engine->kern, EVENTS_MAX) && --rounds > 0)
 		(void)nanosleep(&pause, NULL);
 }
 
-void inline_stop(struct inline_engine *engine)
+static void stop(struct inline_engine *engine, bool detach)
 {
-	if (!engine)
-		return;
 	loop_timer_cancel(engine->loop, &engine->again);
 	loop_timer_cancel(engine->loop, &engine->tick);
 	loop_remove(engine->loop, &engine->source);
-	empty_ring(engine);
+	empty_ring(engine, detach);
 	report_lost(engine);
-	say_off(engine);
-	free_engine(engine, engine->conf->detach_on_exit);
+	say_off(engine, detach);
+	free_engine(engine, detach);
+}
+
+void inline_stop(struct inline_engine *engine)
+{
+	if (engine)
+		stop(engine, engine->conf->detach_on_exit);
+}
+
+void inline_leave(struct inline_engine *engine)
+{
+	if (engine)
+		stop(engine, false);
 }

@@ -42,4 +42,7 @@ const struct kern_hook *inline_hook(const struct inline_engine *engine);
  * NULL is allowed. */
 void inline_stop(struct inline_engine *engine);
 
+/* As inline_stop(), for another daemon that goes on: the programs stay in any case. */
+void inline_leave(struct inline_engine *engine);
+
 #endif

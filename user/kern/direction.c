@@ -15,20 +15,41 @@
 #include "kern/kern.h"
 #include "relay.skel.h"
 
-static int slot_take(struct kern_slots *slots, uint32_t *ret)
+/* A token that is no session's: events with it are nobody's. */
+#define PARKED 1
+
+/* From free to ours, whoever else looks. */
+static bool claim(struct up_direction *direction)
 {
-	if (slots->used == slots->size)
-		return -ENOSPC;
-	*ret = slots->free[slots->head];
-	slots->head = (slots->head + 1) % slots->size;
-	slots->used++;
-	return 0;
+	__u64 expected = 0;
+
+	return __atomic_compare_exchange_n(&direction->token, &expected, PARKED, false,
+					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-static void slot_give(struct kern_slots *slots, uint32_t slot)
+static int slot_take(struct kern *kern, struct kern_slots *slots, uint32_t *ret)
 {
-	slots->used--;
-	slots->free[(slots->head + slots->size - slots->used - 1) % slots->size] = slot;
+	uint64_t given = __atomic_load_n(&kern->given, __ATOMIC_RELAXED);
+
+	if (slots->full == given + 1)
+		return -ENOSPC;
+	for (uint32_t i = 0; i < slots->size; i++) {
+		uint32_t slot = slots->first + slots->next;
+
+		slots->next = (slots->next + 1) % slots->size;
+		if (claim(&kern->directions[slot])) {
+			*ret = slot;
+			return 0;
+		}
+	}
+	slots->full = given + 1;
+	return -ENOSPC;
+}
+
+static void slot_give(struct kern *kern, struct up_direction *direction)
+{
+	__atomic_store_n(&direction->token, 0, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&kern->given, 1, __ATOMIC_RELAXED);
 }
 
 static uint32_t slot_of(const struct kern *kern, const struct kern_direction *dir)
@@ -52,14 +73,14 @@ int kern_direction_new(struct kern *kern, const struct kern_source *source,
 
 	if (!cookie)
 		return -errno;
-	err = slot_take(slots, &slot);
+	err = slot_take(kern, slots, &slot);
 	if (err)
 		return err;
 	shared = &kern->directions[slot];
 	*shared = (struct up_direction){
 		.word = UP_WORD_USER,
 		.token = source->token,
-		.ring = source->worker,
+		.ring = kern->ring_base + source->worker,
 		.stage = source->stage,
 		.resumed = 1,
 		.room = UP_ROOM_BASE,
@@ -70,7 +91,7 @@ int kern_direction_new(struct kern *kern, const struct kern_source *source,
 	};
 	err = update(kern->skel->maps.direction_of, &cookie, &slot);
 	if (err) {
-		slot_give(slots, slot);
+		slot_give(kern, shared);
 		return err;
 	}
 	ret->shared = shared;
@@ -120,9 +141,36 @@ void kern_direction_free(struct kern *kern, struct kern_direction *dir)
 	(void)bpf_map_delete_elem(bpf_map__fd(kern->skel->maps.direction_of), &shared->cookie);
 	if (shared->peer != UP_NO_PEER)
 		kern->directions[shared->peer].peer = UP_NO_PEER;
-	shared->token = 0;
-	slot_give(&kern->slots_of[shared->ring], slot_of(kern, dir));
+	slot_give(kern, shared);
 	dir->shared = NULL;
+}
+
+uint32_t kern_direction_slot(const struct kern *kern, const struct kern_direction *dir)
+{
+	return slot_of(kern, dir);
+}
+
+void kern_direction_park(const struct kern_direction *dir)
+{
+	__atomic_store_n(&dir->shared->token, PARKED, __ATOMIC_SEQ_CST);
+}
+
+int kern_direction_adopt(struct kern *kern, uint32_t slot, uint64_t cookie,
+			 struct kern_direction *ret)
+{
+	struct up_direction *shared = &kern->directions[slot];
+
+	if (slot >= kern->slots || shared->cookie != cookie || shared->token != PARKED)
+		return -EBADMSG;
+	ret->shared = shared;
+	return 0;
+}
+
+void kern_direction_unpark(struct kern *kern, const struct kern_direction *dir, unsigned worker,
+			   uint64_t token)
+{
+	__atomic_store_n(&dir->shared->ring, kern->ring_base + worker, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&dir->shared->token, token, __ATOMIC_SEQ_CST);
 }
 
 static uint64_t word_read(const struct kern_direction *dir)
@@ -171,6 +219,6 @@ bool kern_direction_shut(const struct kern_direction *dir)
 
 bool kern_event_is_current(const struct kern *kern, const struct up_event *event)
 {
-	return event->direction < kern->slots && event->token &&
+	return event->direction < kern->slots && event->token > PARKED &&
 	       kern->directions[event->direction].token == event->token;
 }

@@ -37,7 +37,8 @@ struct kern_hook {
 	struct pin_dir pins;
 	struct part parts[N_PARTS]; /* in order of attaching */
 	struct up_intent *intents;  /* mmap of the map */
-	bool adopted;               /* a dead instance's maps or links are in it */
+	bool adopted;               /* another instance's maps or links are in it */
+	bool shared;                /* ... which lives, or a later one's that does */
 	bool up;
 };
 
@@ -98,8 +99,10 @@ static size_t list_maps(const struct kern_hook *hook, struct bpf_map **ret)
 
 	ret[n++] = skel->maps.clients;
 	ret[n++] = skel->maps.hook_stats;
-	if (hook->engine == KERN_HOOK_RELAY)
+	if (hook->engine == KERN_HOOK_RELAY) {
 		ret[n++] = skel->maps.handshakes;
+		ret[n++] = skel->maps.intents;
+	}
 	return n;
 }
 
@@ -135,6 +138,8 @@ static int adopt_maps(struct kern_hook *hook)
 		if (fd < 0)
 			continue;
 		if (!same_shape(maps[i], fd)) {
+			if (hook->shared)
+				return -ESTALE;
 			(void)unlink(path);
 			continue;
 		}
@@ -172,6 +177,8 @@ static int map_intents(struct kern_hook *hook)
 	if (p == MAP_FAILED)
 		return -errno;
 	hook->intents = p;
+	if (!hook->shared) /* what a dead instance was about to say */
+		memset(p, 0, INTENTS_LEN);
 	return 0;
 }
 
@@ -229,20 +236,24 @@ static int attach(struct kern_hook *hook, char *why, size_t why_size)
 	return 0;
 }
 
-static int claim(struct kern_hook *hook, const char *root)
+static int claim(struct kern_hook *hook, const struct kern_hook_params *params)
 {
 	int err;
 
+	if (params->shared_path) {
+		hook->shared = true;
+		return pin_share(params->shared_path, params->shared_fd, &hook->pins);
+	}
 	if (hook->engine == KERN_HOOK_RELAY)
-		return pin_claim(root, RELAY_PINS, &hook->pins);
-	err = pin_claim_only(root, INLINE_PINS, &hook->pins);
+		return pin_claim(params->pin_root, RELAY_PINS, &hook->pins);
+	err = pin_claim_only(params->pin_root, INLINE_PINS, &hook->pins);
 	return err == -EWOULDBLOCK ? -EBUSY : err;
 }
 
 static int bring_up(struct kern_hook *hook, const struct kern_hook_params *params, char *why,
 		    size_t why_size)
 {
-	int err = claim(hook, params->pin_root);
+	int err = claim(hook, params);
 
 	if (err)
 		return kern_fail(why, why_size, "pins", err);
@@ -317,7 +328,7 @@ void kern_hook_close(struct kern_hook *hook)
 {
 	if (!hook)
 		return;
-	if (stays(hook)) {
+	if (stays(hook) || hook->shared) {
 		pin_leave(&hook->pins);
 	} else {
 		detach(hook);
@@ -330,6 +341,16 @@ void kern_hook_close(struct kern_hook *hook)
 	client_bpf__destroy(hook->skel);
 	cleanup_close(&hook->cgroup.fd);
 	free(hook);
+}
+
+void kern_hook_share(struct kern_hook *hook, bool shared)
+{
+	hook->shared = shared;
+}
+
+int kern_hook_pin_fd(const struct kern_hook *hook)
+{
+	return hook->pins.fd;
 }
 
 int kern_hook_remove(const char *pin_root)

@@ -23,7 +23,11 @@ struct kern_hook_params {
 	int flows_fd;         /* inline: its maps */
 	int aliases_fd;       /* ... */
 	const char *pin_root; /* NULL: "/sys/fs/bpf/unproxy" */
-	const char *cgroup;   /* NULL: the root of all */
+	/* relay: a living instance's pins, locked by that descriptor, which it has given us, and
+	 * which is still the caller's; NULL: pins of our own */
+	const char *shared_path;
+	int shared_fd;
+	const char *cgroup; /* NULL: the root of all */
 };
 
 /* Load, attach at the cgroup root, and pin. What a dead instance left attached is replaced in
@@ -32,8 +36,15 @@ struct kern_hook_params {
 int kern_hook_open(const struct kern_hook_params *params, struct kern_hook **ret, char *why,
 		   size_t why_size);
 
-/* Relay: detach and remove. Inline: leave it at work. NULL is allowed. */
+/* Relay: detach and remove, unless it is shared. Inline: leave it at work. NULL is allowed. */
 void kern_hook_close(struct kern_hook *hook);
+
+/* Relay: is somebody else to go on with it? Said by the one that gave its pins, of the one it
+ * gave them to, and otherwise. */
+void kern_hook_share(struct kern_hook *hook, bool shared);
+
+/* The directory of its pins, locked by this descriptor. It is the hook's. */
+int kern_hook_pin_fd(const struct kern_hook *hook);
 
 /* Detach and remove the inline engine's hook, a live daemon's too, and what dead relays left.
  * 0 or -errno: nothing there is no error. */

@@ -69,6 +69,17 @@ int pin_claim_only(const char *root, const char *name, struct pin_dir *ret)
 	return 0;
 }
 
+int pin_share(const char *path, int fd, struct pin_dir *ret)
+{
+	struct pin_dir dir = { .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0) };
+
+	if (dir.fd < 0)
+		return -errno;
+	snprintf(dir.path, sizeof(dir.path), "%s", path);
+	*ret = dir;
+	return 0;
+}
+
 static void detach_pin(const char *dir, const char *name)
 {
 	char path[sizeof(((struct pin_dir *)0)->path) + NAME_MAX + 2];

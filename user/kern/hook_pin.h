@@ -18,6 +18,10 @@ int pin_claim(const char *root, const char *name, struct pin_dir *ret);
 /* NAME and no other: -EWOULDBLOCK if somebody has it. */
 int pin_claim_only(const char *root, const char *name, struct pin_dir *ret);
 
+/* Somebody else's, who has given us the descriptor that locks it: the lock is the open file's,
+ * so with a copy we hold it, too. */
+int pin_share(const char *path, int fd, struct pin_dir *ret);
+
 /* Detach and remove what dead owners left. */
 void pin_sweep(const char *root, const char *name);
 

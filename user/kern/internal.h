@@ -8,11 +8,15 @@
 struct bpf_map;
 struct relay_bpf;
 
-/* The free slots of one worker: a ring of indexes, so that a slot rests for as long as
- * possible before it is used again. */
+/* Rings of an instance; the one that shares its maps has the other half of `rings`. */
+#define KERN_RINGS 512U
+
+/* The slots of one worker, taken in turn, so that each rests for as long as possible before it
+ * is used again. Free is what has no token: an instance that shares the maps may take it, too. */
 struct kern_slots {
-	uint32_t *free;
-	uint32_t head, used, size;
+	uint32_t first, size;
+	uint32_t next; /* to look at, from first */
+	uint64_t full; /* kern->given when none was found, plus one */
 };
 
 struct kern {
@@ -23,9 +27,12 @@ struct kern {
 	unsigned workers;
 	struct kern_slots *slots_of; /* [workers] */
 	int *ring_fds;               /* [workers] */
+	uint64_t given;              /* atomic: slots given back so far */
+	uint32_t ring_base;          /* of its first ring in `rings` */
 	int pin_dir_fd;              /* locked while we live */
 	char pin_path[128];
 	bool attached;
+	bool shared; /* another instance goes on with maps and pins */
 };
 
 /* Keep libbpf quiet; kern_fail() says what it said last. Before there are threads. */
@@ -48,6 +55,10 @@ void kern_pin_empty(int dir_fd);
 /* pin.c: lock a directory of our own below root, empty it, remember it in kern. */
 int kern_pin_claim(struct kern *kern, const char *root);
 int kern_pin_maps(struct kern *kern);
+
+/* Hold the lock, too, and use the maps pinned there in the opened object. -ESTALE: they are of
+ * another shape. */
+int kern_pin_adopt(struct kern *kern, const struct kern_shared *shared);
 void kern_pin_release(struct kern *kern);
 
 /* show.c: the one value of a per-CPU array of 64-bit counters, summed. 0 or -errno. */

@@ -66,43 +66,46 @@ static int set_sizes(struct kern *kern, uint32_t shown)
 	if (!err)
 		err = bpf_map__set_max_entries(kern->skel->maps.directions, kern->slots);
 	if (!err)
-		err = bpf_map__set_max_entries(kern->skel->maps.rings, kern->workers);
+		err = bpf_map__set_max_entries(kern->skel->maps.rings, 2 * KERN_RINGS);
 	if (!err)
 		err = bpf_map__set_max_entries(kern->skel->maps.connections, shown);
 	return err;
 }
 
-static int make_rings(struct kern *kern)
+/* Of those that one worker may have: with directions of fewer workers it may have more. */
+static uint32_t slots_per_ring(const struct kern *kern, const struct kern_shared *shared)
 {
-	uint32_t bytes = ring_bytes(kern->slots / kern->workers);
+	uint32_t workers = kern->workers;
+
+	if (shared && shared->workers && shared->workers < workers)
+		workers = shared->workers;
+	return kern->slots / workers + 1;
+}
+
+static int make_rings(struct kern *kern, const struct kern_shared *shared)
+{
+	uint32_t bytes = ring_bytes(slots_per_ring(kern, shared));
 
 	for (uint32_t i = 0; i < kern->workers; i++) {
 		int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ring", 0, 0, bytes, NULL);
+		uint32_t place = kern->ring_base + i;
 
 		if (fd < 0)
 			return -errno;
 		kern->ring_fds[i] = fd;
-		if (bpf_map_update_elem(bpf_map__fd(kern->skel->maps.rings), &i, &fd, BPF_ANY) < 0)
+		if (bpf_map_update_elem(bpf_map__fd(kern->skel->maps.rings), &place, &fd, BPF_ANY) <
+		    0)
 			return -errno;
 	}
 	return 0;
 }
 
-static int make_slots(struct kern *kern)
+static void make_slots(struct kern *kern)
 {
 	uint32_t share = kern->slots / kern->workers;
 
-	for (unsigned w = 0; w < kern->workers; w++) {
-		struct kern_slots *slots = &kern->slots_of[w];
-
-		slots->free = calloc(share, sizeof(*slots->free));
-		if (!slots->free)
-			return -ENOMEM;
-		for (uint32_t i = 0; i < share; i++)
-			slots->free[i] = w * share + i;
-		slots->size = share;
-	}
-	return 0;
+	for (unsigned w = 0; w < kern->workers; w++)
+		kern->slots_of[w] = (struct kern_slots){ .first = w * share, .size = share };
 }
 
 static int map_directions(struct kern *kern)
@@ -130,6 +133,29 @@ static int attach(struct kern *kern)
 	return err < 0 ? -errno : 0;
 }
 
+static int own_maps(struct kern *kern, const struct kern_params *params, char *why, size_t why_size)
+{
+	int err = set_sizes(kern, params->shown ? params->shown : KERN_SHOWN);
+
+	return err ? kern_fail(why, why_size, "size maps", err) : 0;
+}
+
+static int shared_maps(struct kern *kern, const struct kern_params *params, char *why,
+		       size_t why_size)
+{
+	const struct kern_shared *shared = params->shared;
+	int err = shared->abi == UP_RELAY_ABI && kern->workers <= KERN_RINGS ? 0 : -ESTALE;
+
+	kern->ring_base = shared->ring_base ? 0 : KERN_RINGS;
+	if (!err)
+		err = kern_pin_adopt(kern, shared);
+	if (err)
+		return kern_fail(why, why_size, "another daemon's maps", err);
+	kern->slots = bpf_map__max_entries(kern->skel->maps.directions);
+	kern->shared = true;
+	return 0;
+}
+
 static int bring_up(struct kern *kern, const struct kern_params *params, char *why, size_t why_size)
 {
 	int err;
@@ -137,13 +163,16 @@ static int bring_up(struct kern *kern, const struct kern_params *params, char *w
 	kern->skel = relay_bpf__open();
 	if (!kern->skel)
 		return kern_fail(why, why_size, "open", -errno);
-	err = set_sizes(kern, params->shown ? params->shown : KERN_SHOWN);
+	if (params->shared)
+		err = shared_maps(kern, params, why, why_size);
+	else
+		err = own_maps(kern, params, why, why_size);
 	if (err)
-		return kern_fail(why, why_size, "size maps", err);
+		return err;
 	err = relay_bpf__load(kern->skel);
 	if (err)
 		return kern_fail(why, why_size, "load", err);
-	err = make_rings(kern);
+	err = make_rings(kern, params->shared);
 	if (err)
 		return kern_fail(why, why_size, "event rings", err);
 	err = map_directions(kern);
@@ -152,6 +181,8 @@ static int bring_up(struct kern *kern, const struct kern_params *params, char *w
 	err = attach(kern);
 	if (err)
 		return kern_fail(why, why_size, "attach", err);
+	if (params->shared)
+		return 0;
 	err = kern_pin_claim(kern, params->pin_root);
 	if (!err)
 		err = kern_pin_maps(kern);
@@ -200,12 +231,11 @@ int kern_open(const struct kern_params *params, struct kern **ret, char *why, si
 
 	kern_quiet();
 	err = bring_up(kern, params, why, why_size);
-	if (!err && make_slots(kern))
-		err = kern_fail(why, why_size, "slots", -ENOMEM);
 	if (err) {
 		kern_close(kern);
 		return err;
 	}
+	make_slots(kern);
 	*ret = kern;
 	return 0;
 }
@@ -214,18 +244,19 @@ void kern_close(struct kern *kern)
 {
 	if (!kern)
 		return;
-	if (kern->attached)
+	if (kern->attached && !kern->shared)
 		(void)bpf_prog_detach2(bpf_program__fd(kern->skel->progs.up_verdict),
 				       bpf_map__fd(kern->skel->maps.sources),
 				       BPF_SK_SKB_STREAM_VERDICT);
-	kern_pin_release(kern);
+	if (kern->shared)
+		cleanup_close(&kern->pin_dir_fd);
+	else
+		kern_pin_release(kern);
 	if (kern->directions)
 		(void)munmap(kern->directions, kern->directions_len);
 	for (unsigned i = 0; i < kern->workers; i++) {
 		if (kern->ring_fds && kern->ring_fds[i] >= 0)
 			(void)close(kern->ring_fds[i]);
-		if (kern->slots_of)
-			free(kern->slots_of[i].free);
 	}
 	relay_bpf__destroy(kern->skel);
 	free(kern->ring_fds);
@@ -241,4 +272,25 @@ const char *kern_pin_path(const struct kern *kern)
 const char *kern_libbpf_version(void)
 {
 	return libbpf_version_string();
+}
+
+struct kern_shared kern_tell(const struct kern *kern)
+{
+	return (struct kern_shared){
+		.path = kern->pin_path,
+		.fd = kern->pin_dir_fd,
+		.abi = UP_RELAY_ABI,
+		.ring_base = kern->ring_base,
+		.workers = kern->workers,
+	};
+}
+
+void kern_share(struct kern *kern, bool shared)
+{
+	kern->shared = shared;
+}
+
+bool kern_is_shared(const struct kern *kern)
+{
+	return kern->shared;
 }

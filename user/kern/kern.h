@@ -19,6 +19,17 @@ struct kern_params {
 	uint32_t slots;       /* accelerated directions in all; 0: KERN_SLOTS */
 	uint32_t shown;       /* connections shown at most; 0: KERN_SHOWN */
 	const char *pin_root; /* NULL: "/sys/fs/bpf/unproxy" */
+	/* A living instance's, which shares its maps: its directions go on under this one. */
+	const struct kern_shared *shared; /* NULL: maps of our own */
+};
+
+/* What one instance tells another that is to share its maps. */
+struct kern_shared {
+	const char *path; /* of its pins */
+	int fd;           /* the directory, locked; still the caller's */
+	uint32_t abi;     /* UP_RELAY_ABI of its programs */
+	uint32_t ring_base;
+	uint32_t workers;
 };
 
 #define KERN_SLOTS 32768U
@@ -30,8 +41,17 @@ struct kern_params {
  * telling what failed: -EPERM without privilege, -EOPNOTSUPP where the kernel is refused. */
 int kern_open(const struct kern_params *params, struct kern **ret, char *why, size_t why_size);
 
-/* Detach, unpin, unload. No socket may be in the maps any more. NULL is allowed. */
+/* Detach, unpin, unload, unless it is shared. No socket may be in the maps any more. NULL is
+ * allowed. */
 void kern_close(struct kern *kern);
+
+/* What another instance needs to know; it points into kern. */
+struct kern_shared kern_tell(const struct kern *kern);
+
+/* Is somebody else to go on with the maps? Said by the one that told, of the one that was told,
+ * and otherwise. */
+void kern_share(struct kern *kern, bool shared);
+bool kern_is_shared(const struct kern *kern);
 
 /* The directory of the pinned maps. */
 const char *kern_pin_path(const struct kern *kern);
@@ -77,6 +97,20 @@ void kern_direction_couple(const struct kern *kern, const struct kern_direction 
 
 /* Give the slot back. Call after close() of the source: then no program can run on it. */
 void kern_direction_free(struct kern *kern, struct kern_direction *dir);
+
+/* Its index, for kern_direction_adopt(). */
+uint32_t kern_direction_slot(const struct kern *kern, const struct kern_direction *dir);
+
+/* Its events are nobody's, until kern_direction_unpark(). */
+void kern_direction_park(const struct kern_direction *dir);
+
+/* Another instance's parked direction, of the source with that cookie. -EBADMSG: it is not. */
+int kern_direction_adopt(struct kern *kern, uint32_t slot, uint64_t cookie,
+			 struct kern_direction *ret);
+
+/* Events go to the worker from now on. What it missed its word tells. */
+void kern_direction_unpark(struct kern *kern, const struct kern_direction *dir, unsigned worker,
+			   uint64_t token);
 
 /* User space moves the bytes now. */
 bool kern_direction_user(const struct kern_direction *dir);

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/magic.h>
 
@@ -116,7 +117,9 @@ int kern_pin_claim(struct kern *kern, const char *root)
 	return 0;
 }
 
-int kern_pin_maps(struct kern *kern)
+#define MAPS 8
+
+static void list_maps(const struct kern *kern, struct bpf_map *ret[MAPS])
 {
 	struct bpf_map *maps[] = {
 		kern->skel->maps.sources,      kern->skel->maps.targets,
@@ -125,12 +128,65 @@ int kern_pin_maps(struct kern *kern)
 		kern->skel->maps.backends,     kern->skel->maps.stats,
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
+	_Static_assert(ARRAY_SIZE(maps) == MAPS, "room for each map");
+	memcpy(ret, maps, sizeof(maps));
+}
+
+static void map_path(const struct kern *kern, const struct bpf_map *map, char *buf, size_t size)
+{
+	snprintf(buf, size, "%s/%s", kern->pin_path, bpf_map__name(map));
+}
+
+int kern_pin_maps(struct kern *kern)
+{
+	struct bpf_map *maps[MAPS];
+
+	list_maps(kern, maps);
+	for (size_t i = 0; i < MAPS; i++) {
 		char path[sizeof(kern->pin_path) + 32];
 		int err;
 
-		snprintf(path, sizeof(path), "%s/%s", kern->pin_path, bpf_map__name(maps[i]));
+		map_path(kern, maps[i], path, sizeof(path));
 		err = bpf_map__pin(maps[i], path);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Their sizes may be others. */
+static bool same_kind(const struct bpf_map *map, int fd)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t len = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(fd, &info, &len) == 0 && info.type == bpf_map__type(map) &&
+	       info.key_size == bpf_map__key_size(map) &&
+	       info.value_size == bpf_map__value_size(map);
+}
+
+int kern_pin_adopt(struct kern *kern, const struct kern_shared *shared)
+{
+	struct bpf_map *maps[MAPS];
+
+	kern->pin_dir_fd = fcntl(shared->fd, F_DUPFD_CLOEXEC, 0);
+	if (kern->pin_dir_fd < 0)
+		return -errno;
+	snprintf(kern->pin_path, sizeof(kern->pin_path), "%s", shared->path);
+	kern->shared = true; /* whatever comes: they are another's, too */
+	list_maps(kern, maps);
+	for (size_t i = 0; i < MAPS; i++) {
+		char path[sizeof(kern->pin_path) + 32];
+		_cleanup_close_ int fd = -1;
+		int err;
+
+		map_path(kern, maps[i], path, sizeof(path));
+		fd = bpf_obj_get(path);
+		if (fd < 0)
+			return -errno;
+		if (!same_kind(maps[i], fd))
+			return -ESTALE;
+		err = bpf_map__reuse_fd(maps[i], fd);
 		if (err)
 			return err;
 	}

@@ -169,6 +169,15 @@ void loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
 		heap_down(loop, place, last);
 }
 
+uint64_t loop_timer_left(const struct loop *loop, const struct loop_timer *timer)
+{
+	uint64_t deadline = timer->place ? loop->heap[timer->place].deadline_us : 0;
+
+	if (!timer->place)
+		return 0;
+	return deadline > loop->now_us ? deadline - loop->now_us : 1;
+}
+
 int loop_timer_arm(struct loop *loop, struct loop_timer *timer, uint64_t delay_us)
 {
 	loop_timer_cancel(loop, timer);

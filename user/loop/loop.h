@@ -63,6 +63,8 @@ void loop_remove(struct loop *loop, struct loop_source *source);
 /* Fire once at now + delay_us; arming an armed timer moves it. -ENOMEM on failure. */
 int loop_timer_arm(struct loop *loop, struct loop_timer *timer, uint64_t delay_us);
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
+/* Microseconds until it fires, at least 1; 0: it is not armed. */
+uint64_t loop_timer_left(const struct loop *loop, const struct loop_timer *timer);
 
 void loop_defer(struct loop *loop, struct loop_deferred *deferred);
 

@@ -91,6 +91,12 @@ static bool take_place(struct relay *relay, const struct rules *rules)
 	return false;
 }
 
+void rules_force_place(struct relay *relay, const struct rules *rules)
+{
+	(void)count_in(&relay->connections, 0);
+	(void)count_in(&rules->state->connections, 0);
+}
+
 void rules_give_place(struct relay *relay, const struct rules *rules)
 {
 	count_out(&relay->connections);
@@ -264,13 +270,25 @@ static void close_now(struct listener *listener)
 	loop_defer(worker->loop, &listener->deferred);
 }
 
+/* Another process has the very socket, and takes what waits in it. */
+static bool is_served_elsewhere(const struct listener *listener)
+{
+	const struct relay *relay = listener->worker->relay;
+
+	for (size_t i = 0; i < relay->n_served; i++) {
+		if (addr_equal(&relay->served[i], &listener->addr))
+			return true;
+	}
+	return false;
+}
+
 /* io_uring's last word, after listener_close(). */
 static void closed(struct listener *listener)
 {
 	struct worker *worker = listener->worker;
 
 	listener->closing = false;
-	while (!worker->stopping && accept_one(listener))
+	while (!worker->stopping && !is_served_elsewhere(listener) && accept_one(listener))
 		;
 	close_now(listener);
 	worker_count(worker, -1);
@@ -299,10 +317,33 @@ void listener_accepted(struct uring_op *op, int result, bool more)
 		listener_resume(listener);
 }
 
+static struct adopted *find_adopted(const struct relay *relay, const struct up_addr *addr)
+{
+	for (size_t i = 0; i < relay->n_adopted; i++) {
+		struct adopted *adopted = &relay->adopted[i];
+
+		if (adopted->fd >= 0 && addr_equal(&adopted->addr, addr))
+			return adopted;
+	}
+	return NULL;
+}
+
+bool listener_is_adopted(const struct relay *relay, const struct up_addr *addr)
+{
+	return find_adopted(relay, addr);
+}
+
+static int open_socket(const struct relay *relay, const struct up_addr *addr)
+{
+	struct adopted *adopted = find_adopted(relay, addr);
+
+	return adopted ? take_fd(&adopted->fd) : socket_bind(addr);
+}
+
 int listener_new(struct worker *worker, const struct rules *rules, const struct up_addr *addr,
 		 struct listener **ret)
 {
-	_cleanup_close_ int fd = socket_bind(addr);
+	_cleanup_close_ int fd = open_socket(worker->relay, addr);
 	struct listener *listener;
 	int err;
 
@@ -384,6 +425,13 @@ void listener_resume(struct listener *listener)
 	listener->leaving = false;
 }
 
+void listener_look(struct listener *listener)
+{
+	for (int i = 0; i < ACCEPT_BATCH && listener->worker->accepting && accept_one(listener);
+	     i++)
+		;
+}
+
 void listener_pause(struct listener *listener)
 {
 	leave_uring(listener);
@@ -394,18 +442,19 @@ void listener_pause(struct listener *listener)
 void listener_close(struct listener *listener)
 {
 	struct worker *worker = listener->worker;
+	bool served = is_served_elsewhere(listener);
 
 	if (listener->source.fd < 0 || listener->closing)
 		return;
 	/* Those whose handshake is done would get a RST from close(). */
-	while (worker->accepting && accept_one(listener))
+	while (worker->accepting && !served && accept_one(listener))
 		;
 	listener_pause(listener);
 	if (!listener->accepting) {
 		close_now(listener);
 		return;
 	}
-	if (!listener->leaving)
+	if (!listener->leaving && !served)
 		(void)shutdown(listener->source.fd, SHUT_RD); /* ends the accept, too */
 	listener->closing = true;
 	worker_count(worker, 1); /* what io_uring has taken is still to come */

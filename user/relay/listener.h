@@ -23,9 +23,11 @@ struct listener {
 	const struct rules *rules; /* which its connections begin with */
 };
 
-/* Bind one port; it does not listen yet. By the main thread. 0 or -errno. */
+/* Bind one port, or take an adopted socket's; it does not listen yet. By the main thread. 0 or -errno. */
 int listener_new(struct worker *worker, const struct rules *rules, const struct up_addr *addr,
 		 struct listener **ret);
+/* Is there an adopted socket for the address, or one more? */
+bool listener_is_adopted(const struct relay *relay, const struct up_addr *addr);
 /* Connections wait in its backlog from now on. By the main thread. 0 or -errno. */
 int listener_listen(struct listener *listener);
 /* Of those that never were a worker's, or whose worker is gone. */
@@ -41,8 +43,14 @@ void listener_switch(struct listener *listener, const struct rules *rules);
 void listener_resume(struct listener *listener);
 void listener_pause(struct listener *listener);
 
+/* Accept what waits, though nobody has told of it. */
+void listener_look(struct listener *listener);
+
 /* uring_handlers.accepted of struct listener's accept. */
 void listener_accepted(struct uring_op *op, int result, bool more);
+
+/* One that has been let in elsewhere: no limit refuses it. */
+void rules_force_place(struct relay *relay, const struct rules *rules);
 
 /* A connection that was taken by these rules is over: there is room for another. */
 void rules_give_place(struct relay *relay, const struct rules *rules);

@@ -94,6 +94,77 @@ static int accel_new(struct session *session, enum way way, enum up_stage stage)
 	return 0;
 }
 
+void kernel_describe(const struct session *session, enum way way, struct handed_accel *ret)
+{
+	const struct accel *accel = session->flows[way].accel;
+
+	if (!accel)
+		return;
+	*ret = (struct handed_accel){
+		.used = true,
+		.slot = kern_direction_slot(session->worker->relay->kern, &accel->dir),
+		.before = accel->before,
+		.ahead = accel->ahead,
+		.kernel_mode = accel->kernel_mode,
+		.waiting = accel->waiting,
+	};
+}
+
+int kernel_adopt(struct session *session, enum way way, const struct handed_accel *from)
+{
+	struct kern *kern = session->worker->relay->kern;
+	struct leg *source = source_of(session, way);
+	struct accel *accel;
+	int err;
+
+	if (!kern || !kern_is_shared(kern))
+		return -EOPNOTSUPP;
+	accel = take_one(session, way);
+	if (!accel)
+		return -ENOMEM;
+	err = kern_direction_adopt(kern, from->slot, socket_cookie(source->source.fd), &accel->dir);
+	if (err) {
+		give_one(session, way, accel);
+		return err;
+	}
+	accel->before = from->before;
+	accel->ahead = from->ahead;
+	accel->kernel_mode = from->kernel_mode;
+	accel->waiting = from->waiting;
+	flow_of(session, way)->accel = accel;
+	source->flags |= LEG_DRAIN;
+	if (from->kernel_mode)
+		source->flags |= LEG_NO_INPUT;
+	return 0;
+}
+
+void kernel_park(const struct session *session)
+{
+	for (enum way way = UP; way <= DOWN; way++) {
+		if (session->flows[way].accel)
+			kern_direction_park(&session->flows[way].accel->dir);
+	}
+}
+
+void kernel_unpark(const struct session *session)
+{
+	struct worker *worker = session->worker;
+
+	for (enum way way = UP; way <= DOWN; way++) {
+		if (session->flows[way].accel)
+			kern_direction_unpark(worker->relay->kern, &session->flows[way].accel->dir,
+					      worker->index, (uint64_t)(uintptr_t)session);
+	}
+}
+
+void kernel_forget(struct session *session)
+{
+	for (enum way way = UP; way <= DOWN; way++) {
+		if (session->flows[way].accel)
+			give_one(session, way, TAKE_PTR(session->flows[way].accel));
+	}
+}
+
 static void accel_drop(struct session *session, enum way way)
 {
 	struct flow *flow = flow_of(session, way);

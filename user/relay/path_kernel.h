@@ -13,6 +13,7 @@
 #define RELAY_PATH_KERNEL_H
 
 #include "relay/session.h"
+#include "takeover/record.h"
 
 /* The header stage of `kernel_path = always`: the balancer's socket goes under the program
  * right after accept(). 0 or -errno (then the connection goes on without). */
@@ -29,6 +30,15 @@ enum relay_result kernel_move(struct session *session, enum way way);
 
 /* Forget a flow's kernel state, and what the kernel moved. After close() of the source. */
 void kernel_free(struct session *session, enum way way);
+
+/* One that is told to another process which shares our maps, and made again there. While it
+ * stands still its events are nobody's. */
+void kernel_describe(const struct session *session, enum way way, struct handed_accel *ret);
+int kernel_adopt(struct session *session, enum way way, const struct handed_accel *from);
+void kernel_park(const struct session *session);
+void kernel_unpark(const struct session *session);
+/* The other process has it: our part alone is freed. */
+void kernel_forget(struct session *session);
 
 /* The program handed a direction back. Context is the worker. */
 void kernel_on_event(void *worker, const struct up_event *event);

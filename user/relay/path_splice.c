@@ -92,6 +92,36 @@ void splice_free(struct session *session, enum way way)
 		pipe_give(session->worker->pipes, TAKE_PTR(flow->pipe));
 }
 
+int splice_unload(struct session *session, enum way way)
+{
+	struct flow *flow = flow_of(session, way);
+	struct splice_pipe *pipe = flow->pipe;
+	_cleanup_free_ struct chunk *chunk = NULL;
+
+	if (!pipe)
+		return 0;
+	chunk = malloc(sizeof(*chunk) + pipe->held);
+	if (!chunk || flow->chunk) /* a pipe is filled when nothing was kept */
+		return -ENOMEM;
+	*chunk = (struct chunk){ .size = pipe->held };
+	while (pipe->held) {
+		ssize_t n = read(pipe->rd, chunk->data + chunk->len, pipe->held);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		chunk->len += (uint32_t)n;
+		pipe->held -= (uint32_t)n;
+	}
+	if (chunk->len)
+		flow->chunk = TAKE_PTR(chunk);
+	if (pipe->held)
+		return -EIO;
+	splice_free(session, way);
+	return 0;
+}
+
 /* Pipe -> target. True when the pipe is empty. */
 static bool push(struct leg *target, struct splice_pipe *pipe)
 {

@@ -17,6 +17,10 @@ void pipe_pool_free(struct pipe_pool *pool);
  * pipe to be had, flow->splice_refused is set and copying goes on. */
 enum relay_result splice_move(struct session *session, enum way way);
 
+/* What the pipe holds becomes the flow's chunk, and the pipe goes. 0, or -errno: what it
+ * still holds stays in it, behind the chunk. */
+int splice_unload(struct session *session, enum way way);
+
 /* Give the flow's pipe back: emptied ones are used again, others closed. */
 void splice_free(struct session *session, enum way way);
 

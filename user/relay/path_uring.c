@@ -250,7 +250,7 @@ static bool may_begin(const struct session *session, const struct leg *leg)
 	enum way way = leg->side == FRONT ? UP : DOWN;
 	const struct flow *flow = &session->flows[way];
 
-	return leg->flags & LEG_WRITABLE &&
+	return !session->worker->hand_over && leg->flags & LEG_WRITABLE &&
 	       !(leg->flags & (LEG_URING | LEG_LEFT | LEG_READABLE | LEG_HUP | LEG_DEAD |
 			       LEG_DRAIN | LEG_NO_INPUT)) &&
 	       (leg->side == FRONT || session->state >= SESSION_RELAY) &&

@@ -31,13 +31,15 @@ static int add_listener(struct publish *publish, const struct rules *rules,
 {
 	struct relay *relay = publish->relay;
 
-	for (unsigned i = 0; i < relay->n_workers; i++) {
+	/* More, where another process had more workers: what waits in each is to be taken. */
+	for (unsigned i = 0; i < relay->n_workers || listener_is_adopted(relay, addr); i++) {
+		unsigned worker = i % relay->n_workers;
 		struct listener *listener;
-		int err = listener_new(relay->workers[i], rules, addr, &listener);
+		int err = listener_new(relay->workers[worker], rules, addr, &listener);
 
 		if (err)
 			return err;
-		list_append(&publish->updates[i]->listeners, &listener->all);
+		list_append(&publish->updates[worker]->listeners, &listener->all);
 	}
 	return 0;
 }

@@ -23,6 +23,15 @@ void record_own_address(const struct session *session, struct up_addr *ret)
 		addr_from_sockaddr(ret, (struct sockaddr *)&sa);
 }
 
+static void record_peer(const struct session *session, struct up_addr *ret)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+
+	if (getpeername(session->legs[BACK].source.fd, (struct sockaddr *)&sa, &len) == 0)
+		addr_from_sockaddr(ret, (struct sockaddr *)&sa);
+}
+
 void record_refused_at_accept(struct listener *listener, const struct up_addr *peer,
 			      enum up_reason reason)
 {
@@ -84,6 +93,8 @@ static struct record describe(struct session *session, enum record_event event)
 		record_own_address(session, &record.destination);
 	if (session->server >= 0)
 		record.backend = *pool_addr(session->rules->pool, session->server);
+	else if (session->state >= SESSION_RELAY) /* taken over, and not in our pool */
+		record_peer(session, &record.backend);
 	return record;
 }
 

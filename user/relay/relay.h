@@ -47,6 +47,12 @@ struct relay_counters {
 	uint64_t accept_pauses; /* times that accept stopped for lack of descriptors or memory */
 };
 
+/* A listening socket that somebody else has opened. fd -1: it has been taken. */
+struct adopted {
+	struct up_addr addr;
+	int fd;
+};
+
 struct relay {
 	struct generations generations; /* the main thread's */
 	struct kern *kern;              /* NULL: no kernel path on this host */
@@ -65,6 +71,15 @@ struct relay {
 	int uring_error;        /* why there is no io_uring, -errno */
 	sem_t updated;          /* each worker posts it when it has taken an update */
 	int done_fd;            /* eventfd: each worker adds one when it has stopped */
+	/* While another process takes over from this one */
+	int handed_fd;          /* eventfd: each worker adds one when it has no more to give */
+	uint64_t handed;        /* atomic: connections that the other one has by now */
+	sem_t offered;          /* each worker posts it when it has told of its sockets */
+	bool kern_told;         /* the other one shares kern's maps */
+	struct up_addr *served; /* what the other one listens on, too, in the end */
+	size_t n_served;
+	struct adopted *adopted; /* listening sockets from elsewhere; the caller's */
+	size_t n_adopted;
 };
 
 struct pipe_pool;
@@ -93,6 +108,12 @@ struct worker {
 	struct loop_timer tick;        /* once a second: settle, show */
 	struct loop_timer accept_again;
 	uint64_t pause_logged_us;
+	struct hand_over *hand_over; /* another process takes over from this one, else NULL */
+	struct list channels;        /* struct take_over: this one takes over from another */
+	struct loop_timer look;      /* at the listeners, see worker_look() */
+	unsigned looks;              /* ... so many times more */
+	int channel;                 /* for WORKER_HAND_OVER, which takes it */
+	struct offer *offer;         /* for WORKER_OFFER, to be filled */
 	bool accepting;
 	bool draining;
 	bool stopping;
@@ -114,6 +135,9 @@ enum worker_command {
 	WORKER_DRAIN = 1, /* stop accepting; stop when the last session is over */
 	WORKER_STOP = 2,  /* reset what is left and stop */
 	WORKER_ANSWER = 4,
+	WORKER_HAND_OVER = 16, /* give all connections to another process, hand_over.h */
+	WORKER_KEEP = 32,      /* ... or not, after all */
+	WORKER_OFFER = 64,     /* tell of its listening sockets: offer.h */
 };
 
 /* Prepare its loop; it has no listeners before its first update. 0 or -errno. */
@@ -130,6 +154,14 @@ void worker_update(struct worker *worker, struct worker_update *update);
 void worker_join(struct worker *worker);
 /* Sessions are gone by then. NULL is allowed. */
 void worker_free(struct worker *worker);
+
+/* Accept nothing until worker_unpause(). By the worker. */
+void worker_pause(struct worker *worker);
+void worker_unpause(struct worker *worker);
+
+/* Accept what waits without being told of it, for some seconds: the io_uring of a process that
+ * has died takes the wake-ups of a listening socket for a while (each goes to one alone). */
+void worker_look(struct worker *worker);
 
 /* A session came (1) or went (-1): the last one lets a draining worker stop. */
 void worker_count(struct worker *worker, int change);

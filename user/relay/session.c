@@ -40,41 +40,56 @@ static void destroy(struct loop_deferred *deferred)
 	free(session);
 }
 
+struct session *session_make(struct worker *worker, const struct rules *rules)
+{
+	struct session *session = calloc(1, sizeof(*session));
+
+	if (!session)
+		return NULL;
+	session->worker = worker;
+	session->rules = rules;
+	session->timer.fn = on_timer;
+	session->server = -1;
+	session->flows[UP].path = session->flows[DOWN].path = RECORD_PATH_COPY;
+	session->legs[FRONT].source.fd = session->legs[BACK].source.fd = -1;
+	session->legs[FRONT].side = FRONT;
+	session->legs[BACK].side = BACK;
+	return session;
+}
+
+void session_enter(struct session *session)
+{
+	struct worker *worker = session->worker;
+
+	generation_enter(session->rules->generation, worker->index);
+	list_append(&worker->sessions, &session->all);
+	list_append(&worker->young, &session->turn);
+	worker_count(worker, 1);
+}
+
 int session_new(struct listener *listener, int fd, const struct up_addr *peer, bool limited)
 {
 	struct worker *worker = listener->worker;
 	const struct conf_listener *conf = listener->rules->conf;
 	struct relay *relay = worker->relay;
-	struct session *session = calloc(1, sizeof(*session));
+	struct session *session = session_make(worker, listener->rules);
 	struct leg *front;
 
 	if (!session)
 		return -ENOMEM;
-	session->worker = worker;
-	session->rules = listener->rules;
 	session->accepted_us = loop_now(worker->loop);
-	session->timer.fn = on_timer;
 	session->client = session->balancer = *peer;
-	session->server = -1;
 	session->limited = limited;
 	session->plain = conf->header == CONF_HEADER_OPTIONAL && !trust_match(&conf->trust, peer);
-	session->flows[UP].path = session->flows[DOWN].path = RECORD_PATH_COPY;
 	front = &session->legs[FRONT];
 	front->source.fd = fd;
-	front->side = FRONT;
 	front->flags = LEG_READABLE | LEG_WRITABLE;
-	session->legs[BACK].source.fd = -1;
-	session->legs[BACK].side = BACK;
 	if (loop_timer_arm(worker->loop, &session->timer,
 			   (uint64_t)conf->header_timeout_ms * 1000)) {
 		free(session);
 		return -ENOMEM;
 	}
-	generation_enter(session->rules->generation, worker->index);
-	list_append(&worker->sessions, &session->all);
-	list_append(&worker->young, &session->turn);
-	worker_count(worker, 1);
-
+	session_enter(session);
 	if (relay->kern && conf->kernel_path == CONF_KERNEL_ALWAYS)
 		session->flows[UP].kernel_refused = kernel_begin(session) != 0;
 	session_run(session); /* the header is often here already */
@@ -100,7 +115,8 @@ void session_release(struct session *session)
 	loop_defer(session->worker->loop, &session->deferred);
 }
 
-void session_close(struct session *session)
+/* Give all places up, and be in no list any more. */
+static void leave(struct session *session)
 {
 	struct worker *worker = session->worker;
 	const struct rules *rules = session->rules;
@@ -120,7 +136,21 @@ void session_close(struct session *session)
 	free(session->tlvs);
 	worker_count(worker, -1);
 	rules_give_place(worker->relay, rules);
-	counter_add(&worker->relay->counters.closed, 1);
+}
+
+void session_let_go(struct session *session)
+{
+	kernel_forget(session);
+	if (session->worker->relay->kern_told)
+		session->shown_cookie = 0; /* the other process shows it there, too */
+	leave(session);
+	session_release(session);
+}
+
+void session_close(struct session *session)
+{
+	leave(session);
+	counter_add(&session->worker->relay->counters.closed, 1);
 	if (!session->operations) /* else with the last one's last word */
 		session_release(session);
 }

@@ -92,6 +92,7 @@ struct session {
 	bool reset : 1;     /* the end: both peers are told with a RST */
 	bool settled : 1;   /* no longer in worker->young */
 	bool stacked : 1;   /* a second header behind the first */
+	bool stays : 1;     /* not for the process that takes over */
 	const char *reason; /* static string; set once, at the end */
 };
 /* With malloc()'s own 8 bytes, 376 is the most that takes 384. */
@@ -135,6 +136,16 @@ enum relay_result {
 /* Take over a freshly accepted socket, for which a place is taken. limited: it counts for the
  * per-source limit. 0, or -errno: the caller still owns fd. */
 int session_new(struct listener *listener, int fd, const struct up_addr *peer, bool limited);
+
+/* One with neither sockets nor a place among the worker's, by these rules. NULL: no memory.
+ * Until session_enter() it is free()'s. */
+struct session *session_make(struct worker *worker, const struct rules *rules);
+
+/* It is one of the worker's from now on. */
+void session_enter(struct session *session);
+
+/* Forget one that stands still: another process has it, and its sockets by other descriptors. */
+void session_let_go(struct session *session);
 
 /* Run the state table until nothing moves. */
 void session_run(struct session *session);

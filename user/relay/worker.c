@@ -8,17 +8,25 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "obs/log.h"
+#include "relay/hand_over.h"
 #include "relay/listener.h"
+#include "relay/offer.h"
 #include "relay/path_kernel.h"
 #include "relay/path_splice.h"
 #include "relay/path_uring.h"
 #include "relay/relay.h"
 #include "relay/session.h"
 #include "relay/show.h"
+#include "relay/take_over.h"
 
 #define TICK_US 1000000
+
+/* Five seconds. */
+#define LOOK_US 20000
+#define LOOKS 250
 
 /* With no more sessions than these the loop may spin for the next event. */
 #define SPIN_SESSIONS 2
@@ -99,12 +107,51 @@ static struct worker_update *take_updates(struct worker *worker)
 	return sorted;
 }
 
+void worker_pause(struct worker *worker)
+{
+	worker->accepting = false;
+	loop_timer_cancel(worker->loop, &worker->accept_again);
+	for (struct list *item = worker->listeners.next; item != &worker->listeners;
+	     item = item->next)
+		listener_pause(container_of(item, struct listener, all));
+}
+
+void worker_unpause(struct worker *worker)
+{
+	if (worker->draining)
+		return;
+	worker->accepting = true;
+	for (struct list *item = worker->listeners.next;
+	     worker->accepting && item != &worker->listeners; item = item->next)
+		listener_resume(container_of(item, struct listener, all));
+}
+
+void worker_look(struct worker *worker)
+{
+	worker->looks = LOOKS;
+	(void)loop_timer_arm(worker->loop, &worker->look, LOOK_US);
+}
+
+static void on_look(struct loop_timer *timer)
+{
+	struct worker *worker = container_of(timer, struct worker, look);
+
+	for (struct list *item = worker->listeners.next; item != &worker->listeners;
+	     item = item->next)
+		listener_look(container_of(item, struct listener, all));
+	if (--worker->looks)
+		(void)loop_timer_arm(worker->loop, timer, LOOK_US);
+}
+
 static void drain(struct worker *worker)
 {
 	if (worker->draining)
 		return;
+	if (worker->hand_over) /* for what waits where the other process does not listen */
+		worker->accepting = true;
 	close_listeners(worker, NULL);
 	loop_timer_cancel(worker->loop, &worker->accept_again);
+	loop_timer_cancel(worker->loop, &worker->look);
 	worker->accepting = false;
 	worker->draining = true;
 	stop_when_empty(worker);
@@ -119,6 +166,7 @@ static void abort_all(struct list *sessions)
 static void stop(struct worker *worker)
 {
 	worker->stopping = true;
+	hand_over_abandon(worker);
 	drain(worker);
 	abort_all(&worker->sessions);
 	abort_all(&worker->accelerated);
@@ -136,6 +184,12 @@ static void on_command(struct loop_source *source, uint32_t events)
 		next = update->next;
 		take_update(worker, update);
 	}
+	if (wanted & WORKER_OFFER)
+		offer_fill(worker);
+	if (wanted & WORKER_HAND_OVER)
+		hand_over_begin(worker, take_fd(&worker->channel));
+	if (wanted & WORKER_KEEP)
+		hand_over_undo(worker);
 	if (wanted & WORKER_DRAIN)
 		drain(worker);
 	if (wanted & WORKER_STOP)
@@ -188,12 +242,7 @@ static void on_ring(struct loop_source *source, uint32_t events)
 
 static void on_accept_again(struct loop_timer *timer)
 {
-	struct worker *worker = container_of(timer, struct worker, accept_again);
-
-	worker->accepting = true;
-	for (struct list *item = worker->listeners.next;
-	     worker->accepting && item != &worker->listeners; item = item->next)
-		listener_resume(container_of(item, struct listener, all));
+	worker_unpause(container_of(timer, struct worker, accept_again));
 }
 
 static void on_tick(struct loop_timer *timer)
@@ -260,13 +309,16 @@ int worker_new(struct relay *relay, unsigned index, struct worker **ret)
 	worker->index = index;
 	worker->commands.fd = -1;
 	worker->inbox.source.fd = -1;
+	worker->channel = -1;
 	worker->tick.fn = on_tick;
+	worker->look.fn = on_look;
 	worker->accept_again.fn = on_accept_again;
 	list_init(&worker->listeners);
 	list_init(&worker->sessions);
 	list_init(&worker->young);
 	list_init(&worker->changed);
 	list_init(&worker->accelerated);
+	list_init(&worker->channels);
 	worker->pipes = pipe_pool_new();
 	err = worker->pipes ? loop_new(&worker->loop) : -ENOMEM;
 	if (!err)
@@ -297,6 +349,7 @@ static void *run(void *arg)
 	enable_uring(worker);
 	on_tick(&worker->tick);
 	on_accept_again(&worker->accept_again);
+	take_over_begin(worker);
 	err = loop_run(worker->loop);
 	if (err)
 		log_error("worker.failed worker=%u errno=%d", worker->index, -err);
@@ -326,6 +379,9 @@ void worker_free(struct worker *worker)
 		free(update);
 	}
 	listener_free_all(&worker->listeners);
+	hand_over_free(worker);
+	take_over_free(worker);
+	cleanup_close(&worker->channel);
 	loop_free(worker->loop);
 	kern_ring_close(worker->ring);
 	pipe_pool_free(worker->pipes);

@@ -98,9 +98,10 @@ int message_receive(int fd, uint8_t *buf, size_t size, struct message *ret)
 	*ret = (struct message){ 0 };
 	do {
 		got = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
-	} while (got < 0 && errno == EINTR);
+		/* ECONNRESET is told once, before what the other end said last: it did not read all. */
+	} while (got < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (got < 0)
-		return errno == ECONNRESET ? -ENOTCONN : -errno;
+		return -errno;
 	take_fds(&msg, ret);
 	if (got == 0)
 		return -ENOTCONN;

@@ -39,6 +39,9 @@ enum takeover_kind {
 	TAKEOVER__MAX,
 };
 
+/* Whose pins: the address hook's, the relay's maps with what kern_tell() says. */
+enum takeover_pins { TAKEOVER_PINS_HOOK, TAKEOVER_PINS_RELAY, TAKEOVER_PINS__MAX };
+
 /* A packet that was received. Its descriptors are the receiver's: message_close(). */
 struct message {
 	enum takeover_kind kind;

@@ -21,6 +21,7 @@ static void write_flow(const struct handed_flow *flow, struct writer *w)
 	write_u64(w, accel->before);
 	write_u32(w, accel->ahead);
 	write_u8(w, accel->kernel_mode);
+	write_u8(w, accel->waiting);
 	write_u32(w, flow->pending_len);
 }
 
@@ -49,6 +50,7 @@ static void read_flow(struct reader *r, struct handed_flow *ret)
 	accel->before = read_u64(r);
 	accel->ahead = read_u32(r);
 	accel->kernel_mode = read_bool(r);
+	accel->waiting = read_bool(r);
 	ret->pending_len = read_u32(r);
 }
 

@@ -50,6 +50,7 @@ struct handed_accel {
 	uint64_t before;
 	uint32_t ahead;
 	bool kernel_mode;
+	bool waiting;
 };
 
 struct handed_flow {

@@ -129,12 +129,13 @@ class Daemon:
     def events(self, name):
         return [fields for event, fields in map(words, list(self.lines)) if event == name]
 
-    def wait_for(self, name, seconds=15, count=1):
+    def wait_for(self, name, seconds=15, count=1, dead=False):
+        """The last one's fields; dead: it may have ended behind it."""
         deadline = time.monotonic() + seconds
         with self.wakeup:
             while len(self.events(name)) < count:
                 left = deadline - time.monotonic()
-                assert left > 0 and self.alive(), f"the daemon's log has no {name}:\n{self.log()}"
+                assert left > 0 and (dead or self.alive()), f"the daemon's log has no {name}:\n{self.log()}"
                 self.wakeup.wait(min(left, 0.2))
         return self.events(name)[-1]
 

@@ -137,6 +137,20 @@ static void words_after_shutdown_are_refused_and_those_before_kept(void **state)
 	assert_int_equal(message_receive(pair[1], buf, sizeof(buf), &message), -ENOTCONN);
 }
 
+static void last_words_of_one_that_did_not_listen_are_heard(void **state)
+{
+	struct message message;
+
+	(void)state;
+	assert_int_equal(message_send_word(pair[1], TAKEOVER_HELLO), 0); /* unread */
+	assert_int_equal(message_send_word(pair[0], TAKEOVER_REFUSED), 0);
+	close(pair[0]);
+	pair[0] = -1;
+	assert_int_equal(message_receive(pair[1], buf, sizeof(buf), &message), 0);
+	assert_int_equal(message.kind, TAKEOVER_REFUSED);
+	assert_int_equal(message_receive(pair[1], buf, sizeof(buf), &message), -ENOTCONN);
+}
+
 static void a_full_socket_takes_nothing(void **state)
 {
 	struct message message;
@@ -176,6 +190,7 @@ int main(void)
 		TEST(what_is_none_of_ours_is_refused),
 		TEST(none_there_and_nobody_there_differ),
 		TEST(words_after_shutdown_are_refused_and_those_before_kept),
+		TEST(last_words_of_one_that_did_not_listen_are_heard),
 		TEST(a_full_socket_takes_nothing),
 		TEST(long_paths_are_refused),
 	};

@@ -45,7 +45,8 @@ static struct handed make(void)
 					.slot = 77,
 					.before = 3,
 					.ahead = 4,
-					.kernel_mode = true },
+					.kernel_mode = true,
+					.waiting = true },
 			     .pending_len = sizeof(up),
 			     .pending = up },
 			   { .path = HANDED_SPLICE,
@@ -101,6 +102,7 @@ static void assert_same_flow(const struct handed_flow *a, const struct handed_fl
 	assert_int_equal(a->accel.before, b->accel.before);
 	assert_int_equal(a->accel.ahead, b->accel.ahead);
 	assert_int_equal(a->accel.kernel_mode, b->accel.kernel_mode);
+	assert_int_equal(a->accel.waiting, b->accel.waiting);
 	assert_int_equal(a->pending_len, b->pending_len);
 	assert_memory_equal(a->pending, b->pending, a->pending_len);
 }

@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""`unproxy run --takeover`: another process gets all there is, and nobody who is connected notices."""
+import json
+import os
+import subprocess
+import time
+
+import pytest
+
+from conftest import STAND_IN
+from harness import daemon as d
+from harness import headers, peer, takeover
+from harness import inline as i
+from harness.apps import Recorder, ask, echo
+from harness.netns import CLIENT4, HOST4
+from harness.takeover import Guest
+from harness.wait import until
+
+pytestmark = pytest.mark.skipif(bool(STAND_IN), reason="SKIP: a stand-in has no successor")
+HERE = os.path.dirname(__file__)
+PATHS = ["copy", "splice", "always", "epoll"]
+
+
+def successor(bench, text):
+    """Not yet started. It asks where the first one can be asked."""
+    control = bench.daemons[0].control
+    text = text if "[unproxy]" in text else d.section("unproxy") + text
+    new = bench.daemon(text.replace("[unproxy]\n", f"[unproxy]\ncontrol = {control}\n"), start=False, cls=type(bench.daemons[0]))
+    new.control = control
+    new.argv.insert(new.argv.index("run") + 1, "--takeover")
+    return new
+
+
+def door(bench):
+    return bench.daemons[0].control + ".takeover"
+
+
+def take_over(bench, text, kept=0, old=None):
+    """A new daemon in the last one's place, which ends when it has nothing left to do."""
+    old = old or bench.daemons[-1]
+    new = successor(bench, text).start()
+    assert old.wait_for("takeover.done", dead=True)["kept"] == str(kept), old.log()
+    if not kept:
+        assert old.exit_code(20) == 0, old.log()
+    bench.snapshot = None
+    return new
+
+
+def records(bench, **want):
+    return [r for daemon in bench.daemons for r in daemon.records(**want)]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_streams_through_takeovers(bench, path):
+    """Both ways at once, to readers that are slower than the senders: bytes are on their way everywhere."""
+    text = d.one_path(path, "127.0.0.1:3000")
+    bench.daemon(text)
+    size = 24000000
+    s = bench.server(tx=f"data:{size},fin", rx=f"rate:{size}/{size // 4},eof", count=4, parallel=64)
+    c = bench.client(tx=f"v2,data:{size},fin", rx=f"rate:{size}/{size // 4},eof", count=4, parallel=4)
+    taken = 0
+    for _ in range(3):
+        seen = c.stat()["rx"]
+        until(lambda: c.stat()["rx"] > seen + 1000000 or c.stats[-1]["done"] == 4, "bytes flow")
+        taken += int(take_over(bench, text).events("takeover.taken")[0]["connections"])
+    peer.assert_exact(c.finish(), s.finish(), 4)
+    assert taken >= 4, "they were over before the first takeover"
+    ended = records(bench, event="end")
+    assert len(ended) == 4 and {(r["bytes_up"], r["bytes_down"]) for r in ended} == {(size, size)}
+    assert {r["backend_port"] for r in ended} == {3000}
+
+
+def test_websockets_count_through_ten_takeovers(bench):
+    """500 that count aloud, new ones all the time: no reset, no message lost, none doubled."""
+    text = d.one_path("auto", "127.0.0.1:3000")
+    bench.daemon(text)
+    server = bench.net.host.popen(["/usr/bin/python3", f"{HERE}/websocket_echo.py", "serve", "3000"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout.readline().strip() == "ready"
+        client = bench.net.client.popen(["/usr/bin/python3", f"{HERE}/websocket_numbers.py", f"ws://{HOST4}:{d.PORT}", CLIENT4, "500", "0.3"],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        begun = json.loads(client.stdout.readline())
+        for _ in range(10):
+            take_over(bench, text)
+        client.stdin.close()
+        ended = json.loads(client.stdout.readline())
+        client.wait(20)
+    finally:
+        server.kill()
+        server.wait()
+    assert not ended["wrong"], (len(ended["wrong"]), ended["wrong"][:5])
+    assert ended["messages"] > begun["messages"] + 1000 and ended["short"] > 100, ended
+    stopped = bench.daemons[-1]
+    stopped.stop()
+    assert int(stopped.events("stopped")[0]["accepted"]) >= 500 + ended["short"], "totals do not go back"
+    print(begun, ended)
+
+
+# ---- what goes wrong ----
+
+def open_some(bench, count, **options):
+    """Connections that have exchanged a little, wait for go(1), and exchange the rest."""
+    s = bench.server(tx="data:2000,rx:3000,data:80000,fin", rx="data:3000,rest", count=count + 500, parallel=count + 500)
+    c = bench.client(tx="v2,data:3000,go:1,data:40000,fin", rx="data:82000,eof", count=count, parallel=count, **options)
+    until(lambda: s.stat()["started"] == count and s.stats[-1]["rx"] >= 3000 * count and c.stat()["rx"] >= 82000 * count, "all wait", 20)
+    return c, s
+
+
+def assert_serves(bench, count=20):
+    new = bench.client(tx="v1:1,data:3000,data:40000,fin", rx="data:82000,eof", count=count, parallel=count)
+    peer.assert_scripts(new.finish(), count)
+    return new.results
+
+
+@pytest.mark.parametrize("words", [0, 1, 2, 3, 4])
+def test_a_guest_that_dies(bench, words):
+    """After so many words: what it has not confirmed is the old daemon's, as if nothing had been."""
+    bench.path_daemon("copy", 4)
+    path = door(bench)
+    c, s = open_some(bench, 40)
+    guest = Guest(path)
+    if words > 0:
+        assert guest.hello()[0] == takeover.WELCOME
+    if words > 1:
+        guest.prepared()
+    if words > 2:
+        guest.begin()
+        heard = [channel.hear() for channel in guest.channels]
+        assert {kind for kind, _, _ in heard} == {takeover.SESSION}
+        guest.fds += [fd for _, _, fds in heard for fd in fds]
+    if words > 3:  # descriptors that nobody has taken out are on their way
+        guest.channels[0].say(takeover.HELLO)
+        assert bench.daemons[0].alive()
+    guest.die()
+    if words:
+        bench.daemons[0].wait_for("takeover.failed")
+    new = assert_serves(bench)
+    c.go(1)
+    clients = c.finish()
+    peer.assert_scripts(clients, 40)
+    peer.assert_exact(clients + new, s.settle(), None)
+    take_over(bench, d.one_path("copy", "127.0.0.1:3000"))
+
+
+def test_guests_that_are_not_let_in(bench):
+    """Another version, a second one at a time, another user, somebody who speaks something else."""
+    daemon, path = bench.path_daemon("copy", 4), door(bench)
+    guest = Guest(path)
+    assert guest.hello(2, 9) == (takeover.REFUSED, "it speaks another version")
+    guest.die()
+    until(lambda: len(daemon.events("takeover.failed")) == 1, "the guest is gone")
+    first, second = Guest(path), Guest(path)
+    assert first.hello()[0] == takeover.WELCOME
+    assert second.hear()[:2] == (takeover.REFUSED, b"\x1d\0another takeover is under way")
+    refused = successor(bench, d.one_path("copy", "127.0.0.1:3000"))
+    refused.spawn()
+    assert refused.exit_code() == 1 and "another takeover is under way" in refused.log()
+    first.die()
+    until(lambda: len(daemon.events("takeover.failed")) == 2, "the guest is gone")
+    stranger = Guest(path)
+    stranger.sock.send(b"GET / HTTP/1.1\r\n\r\n")
+    assert stranger.hear() is None
+    os.chmod(path, 0o666)
+    os.chmod(os.path.dirname(path), 0o755)
+    pid = os.fork()
+    if pid == 0:  # as nobody; from there, as those above may be root's
+        os.chdir(os.path.dirname(path))
+        os.setgroups([])
+        os.setresuid(65534, 65534, 65534)
+        os._exit(0 if Guest(os.path.basename(path)).hear()[0] == takeover.REFUSED else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert "root nor" in daemon.events("takeover.refused")[-1]["reason"]
+    Recorder(bench.net.host, 3000)
+    assert echo(bench.net.client, HOST4, d.PORT)
+
+
+def test_a_successor_with_a_bad_configuration(bench):
+    """It says what is wrong and goes; the old one has not even heard of it."""
+    daemon = bench.path_daemon("copy", 4)
+    c, s = open_some(bench, 20)
+    for text, why in ((d.listener(colour="red") + d.backend(), "colour"),
+                      (d.listener(bind="192.0.2.1:80") + d.backend(), "listen.failed")):
+        bad = successor(bench, text)
+        bad.spawn()
+        assert bad.exit_code() == 1 and why in bad.log(), bad.log()
+    until(lambda: daemon.events("takeover.failed"), "the second one had come in")
+    c.go(1)
+    peer.assert_exact(c.finish(), s.settle(), None)
+    assert echo_works(bench)
+
+
+def echo_works(bench):
+    Recorder(bench.net.host, 3000)
+    return echo(bench.net.client, HOST4, d.PORT)
+
+
+def test_successors_that_are_killed(bench):
+    """kill -9 at any moment: a connection is whole or was reset, and the old daemon serves on."""
+    text = d.one_path("copy", "127.0.0.1:3000")
+    daemon = bench.daemon(text)
+    c, s = open_some(bench, 200)
+    for n in range(8):
+        new = successor(bench, text)
+        new.spawn()
+        new.wait_for("kernel_path.off")
+        time.sleep(0.008 * n)  # whatever it has come to
+        new.kill()
+        if not daemon.alive() or daemon.events("takeover.done"):
+            daemon.pinned = False  # it had got all: with it they ended
+            return
+        assert_serves(bench)
+    take_over(bench, text, old=daemon)
+    c.go(1)
+    peer.assert_prefix([r for r in c.finish() if r["tx"] > 3000], [r for r in s.settle() if r["rx"] > 3000])
+
+
+# ---- every state that a connection can be in ----
+
+@pytest.mark.parametrize("path", ["auto", "always"])
+def test_every_state(bench, path):
+    """Header not begun, half of it, one end closed, bytes that nobody reads, a server that is not there yet."""
+    text = d.one_path(path, "127.0.0.1:3000")
+    bench.daemon(text)
+    s = bench.server(tx="rx:1,data:3000000,rxeof,data:70000,fin", rx="data:1,go:1,data:100000,eof", count=40, parallel=64)
+    ends = dict(rx="data:3000000,go:1,data:70000,eof", count=10, parallel=10)
+    silent = bench.client(tx="go:1,v1,data:100001,fin", **ends)
+    half = bench.client(tx=f"hex:{headers.v2().hex()[:30]},go:1,hex:{headers.v2().hex()[30:]},data:100001,fin", **ends)
+    closed = bench.client(tx="v1,data:100001,fin", **ends)
+    unread = bench.client(tx="v2,data:1,go:1,data:100000,fin", **{**ends, "rx": "go:1,data:3070000,eof"})
+    clients = [silent, half, closed, unread]
+    until(lambda: s.stat()["started"] == 20 and closed.stat()["rx"] == 30000000, "half of them are served", 20)
+    assert sum(c.stat()["started"] for c in clients) == 40
+    for _ in range(3):
+        take_over(bench, text)
+    for c in clients:
+        c.go(1)
+    s.go(1)
+    results = [r for c in clients for r in c.finish()]
+    peer.assert_exact(results, s.finish(), 40)
+    ended = bench.daemons[-1].records(40, event="end")
+    assert {(r["bytes_up"], r["bytes_down"]) for r in ended} == {(100001, 3070000)}
+    assert {r["version"] for r in ended} == {1, 2} and {r["reason"] for r in ended} == {"client_fin"}, ended[0]
+
+
+def test_while_the_server_is_slow_to_answer(bench):
+    """A SYN on its way: its connection is made by the new process, in what is left of the time."""
+    text = d.listener() + d.backend(server="127.0.0.1:3000", connect_timeout="8s")
+    bench.daemon(text)
+    held = bench.net.host.listen("127.0.0.1", 3000, backlog=0)
+    fill = [bench.net.host.connect("127.0.0.1", 3000)]
+    s = bench.net.client.connect(HOST4, d.PORT)
+    s.sendall(headers.v1() + b"patience")
+    until(lambda: "SYN-SENT" in bench.net.host.run("ss", "-tn", "state", "all") or len(fill) > 5
+          or fill.append(None), "a SYN without an answer", 5, pause=0.2)
+    take_over(bench, text)
+    for _ in fill:
+        held.accept()[0].close()
+    back, _ = held.accept()
+    assert back.recv(100) == b"patience"
+    back.sendall(b"rewarded")
+    assert s.recv(100) == b"rewarded"
+    held.close()
+
+
+def test_another_configuration_other_workers(bench):
+    """A listener that is gone keeps its connections where they are; those of another one go over, however many workers
+    there are; limits count them on, and apps are still told their clients."""
+    def conf(workers, gone=True, **keys):
+        both = d.listener("stays", bind="*:8080", **keys) + (d.listener("goes", bind="*:8090") if gone else "")
+        return d.section("unproxy", workers=workers) + both + d.backend(server="127.0.0.1:3000")
+    bench.daemon(conf(3))
+    bench.daemons[0].ask("deny", "add", "203.0.113.66")
+    accepted, listener = [], bench.net.host.listen("127.0.0.1", 3000)
+
+    def pair(port):
+        s = bench.net.client.connect(HOST4, port)
+        s.sendall(headers.v1(port=41000 + len(accepted)) + b"x")
+        accepted.append((s, listener.accept()[0]))
+
+    for port in (8080,) * 6 + (8090,) * 3:
+        pair(port)
+    take_over(bench, conf(1))
+    take_over(bench, conf(4, max_connections=7))
+    take_over(bench, conf(2, gone=False, max_connections=7), kept=3)
+    pair(8080)
+    assert ask(bench.net.client, HOST4, 8080, headers.v1()) == (b"", "rst"), "the eighth"
+
+
+    pair_of_places = accepted.pop()
+    for end in pair_of_places:
+        end.close()
+    until(lambda: bench.daemons[-1].records(event="end"), "a place is free")
+    assert ask(bench.net.client, HOST4, 8080, headers.v1("203.0.113.66"))[1] == "rst"
+    assert bench.daemons[-1].records(1, event="refused", client_ip="203.0.113.66")[0]["reason"] == "denied", "as before"
+    bench.daemons[-1].ask("deny", "del", "203.0.113.66")
+
+    def refuses():
+        try:
+            bench.net.client.connect(HOST4, 8090).close()
+        except OSError as error:
+            return isinstance(error, ConnectionRefusedError)
+    until(refuses, "nobody listens there any more")
+    for n, (front, back) in enumerate(accepted):
+        assert back.getpeername() == ("198.51.100.7", 41000 + n), n
+        assert back.recv(1) == b"x"
+        back.sendall(b"%d" % n)
+        assert front.recv(5) == b"%d" % n
+        front.close()
+        assert back.recv(1) == b""
+        back.close()
+    assert bench.daemons[2].exit_code(20) == 0
+    listener.close()
+
+
+def test_inline_changes_hands(inline):
+    """The programs stay where they are; what fails gives the engine back."""
+    inline.start()
+    text = i.listener()
+    s = inline.server(tx="data:2000,rx:3000,data:8000,fin", rx="data:3000,rest", count=40, parallel=64)
+    c = inline.client(tx="v2,data:3000,go:1,data:40000,fin", rx="data:10000,eof", count=20, parallel=20)
+    until(lambda: s.stat()["rx"] == 3000 * 20, "they wait", 20)
+    guest = Guest(door(inline))
+    guest.hello()
+    guest.prepared()
+    guest.die()
+    until(lambda: len(inline.daemons[0].events("inline.on")) == 2, "the old daemon has the engine again")
+    take_over(inline, text)
+    assert inline.daemons[-1].events("inline.on")[0]["adopted"] == "20"
+    c.go(1)
+    new = inline.client(tx="v1:1,data:3000,data:40000,fin", rx="data:10000,eof", count=20, parallel=20)
+    peer.assert_exact(c.finish() + new.finish(), s.finish(), None)

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/capacity.h"
+
+#include <sched.h>
+#include <sys/resource.h>
+
+#include "obs/log.h"
+
+/* Descriptors that are not connections: logs, maps, rings, listeners, pipes in use. */
+#define FDS_RESERVED 256
+
+unsigned capacity_cpus(void)
+{
+	cpu_set_t set;
+
+	/* Not the host's number: a container or taskset may allow fewer. */
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		return 1;
+	return (unsigned)CPU_COUNT(&set);
+}
+
+uint32_t capacity_connections(const struct conf *conf)
+{
+	struct rlimit limit;
+	uint32_t fit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > UINT32_MAX)
+		limit.rlim_cur = 1 << 20;
+	fit = limit.rlim_cur > 2 * FDS_RESERVED ? (uint32_t)(limit.rlim_cur - FDS_RESERVED) / 2
+						: (uint32_t)limit.rlim_cur / 4;
+	if (conf->max_connections > fit)
+		log_warn("limit.lowered max_connections=%u to=%u reason=\"RLIMIT_NOFILE is %llu\"",
+			 conf->max_connections, fit, (unsigned long long)limit.rlim_cur);
+	return conf->max_connections && conf->max_connections < fit ? conf->max_connections : fit;
+}

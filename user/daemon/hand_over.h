@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The daemon that another one may take over from: a door, one guest at a time, and what is
+ * given in which order (docs/upgrade.md). Whatever fails before the guest's last word, this
+ * daemon goes on with all that has not been taken.
+ */
+#ifndef DAEMON_HAND_OVER_H
+#define DAEMON_HAND_OVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "loop/loop.h"
+#include "relay/relay.h"
+
+struct hand_over_door;
+
+/* What is the daemon's. Each function is called with true to let go, and with false to have it
+ * again, if it came to nothing. */
+struct hand_over_host {
+	void *context;
+	struct loop *loop;
+	struct relay *relay;
+	void (*inline_engine)(void *context, bool let_go);
+	void (*services)(void *context, bool let_go); /* control socket and the like */
+	/* Another has all: end with the last connection that stayed. */
+	void (*retire)(void *context);
+};
+
+/* Let others in at path, mode 0600; what a dead daemon left is replaced. *host is copied.
+ * Returns 0 and gives *ret to the caller, or -errno: -EADDRINUSE another daemon answers. */
+int hand_over_open(const char *path, const struct hand_over_host *host,
+		   struct hand_over_door **ret);
+
+/* Close the door; a guest that is in it stays there. With true open it again. */
+void hand_over_shut(struct hand_over_door *door, bool shut);
+
+/* NULL is allowed. The workers have stopped. */
+void hand_over_close(struct hand_over_door *door);
+
+#endif

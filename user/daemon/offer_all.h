@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* All that a daemon has, told to the one that takes over: what answers its greeting. */
+#ifndef DAEMON_OFFER_ALL_H
+#define DAEMON_OFFER_ALL_H
+
+#include "relay/relay.h"
+
+/* What was told, in that order. Zero-initialise. */
+struct offered {
+	struct up_addr *sockets; /* the listening sockets' addresses */
+	size_t n_sockets;
+	int *channels; /* our ends, one per worker; -1: a worker has it */
+	unsigned n_channels;
+};
+
+/* Tell it on fd, waiting a little where it does not read at once. End with offered_free() in
+ * any case. 0 or -errno. */
+int offer_all(struct relay *relay, int fd, struct offered *ret);
+void offered_free(struct offered *offered);
+
+#endif

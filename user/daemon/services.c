@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/services.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "deny/deny.h"
+#include "obs/log.h"
+
+static void open_control(struct services *services, const struct conf *conf)
+{
+	char why[384] = "";
+	int err;
+
+	services->context = (struct ctl_context){
+		.loop = services->daemon->loop,
+		.relay = services->daemon->relay,
+		.engine = services->daemon->engine,
+		.started_us = clock_us(CLOCK_MONOTONIC),
+	};
+	if (!conf->control)
+		return;
+	err = ctl_open(&services->context, conf->control, conf->control_gid, &services->ctl, why,
+		       sizeof(why));
+	if (err)
+		log_warn("control.off reason=\"%s\"", *why ? why : strerror(-err));
+}
+
+/* ---- another daemon takes over from this one ---- */
+
+static void release_inline(void *context, bool let_go)
+{
+	const struct services *services = context;
+	struct deny *deny = services->daemon->relay->deny;
+	int err = 0;
+
+	if (let_go) {
+		inline_leave(TAKE_PTR(*services->daemon->engine));
+		deny_let_go(deny);
+		return;
+	}
+	err = deny_take_back(deny);
+	if (err)
+		log_warn("deny.kernel_off reason=\"%s\"", strerror(-err));
+	(void)services->daemon->open_inline(services->daemon->context);
+}
+
+static void release_services(void *context, bool let_go)
+{
+	struct services *services = context;
+	char why[384] = "";
+
+	hand_over_shut(services->upgrade.door, let_go);
+	if (let_go)
+		ctl_shut(services->ctl);
+	else if (ctl_reopen(services->ctl, why, sizeof(why)))
+		log_warn("control.off reason=\"%s\"", why);
+}
+
+static void retire(void *context)
+{
+	const struct services *services = context;
+
+	services->daemon->drain(services->daemon->context);
+}
+
+void services_open(struct services *services, const struct services_daemon *daemon,
+		   const struct conf *conf)
+{
+	const struct hand_over_host host = {
+		.context = services,
+		.loop = daemon->loop,
+		.relay = daemon->relay,
+		.inline_engine = release_inline,
+		.services = release_services,
+		.retire = retire,
+	};
+
+	services->daemon = daemon;
+	open_control(services, conf);
+	if (services->ctl)
+		upgrade_open_door(&services->upgrade, &host);
+}
+
+void services_take_over(struct services *services, const struct services_daemon *daemon,
+			const struct conf *conf)
+{
+	if (!services->upgrade.from)
+		return;
+	upgrade_connections(&services->upgrade);
+	services_open(services, daemon, conf);
+	upgrade_complete(&services->upgrade);
+}

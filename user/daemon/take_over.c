@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/take_over.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "obs/log.h"
+#include "relay/take_over.h"
+#include "takeover/message.h"
+#include "takeover/record.h"
+
+#define ANSWER_MS 30000
+#define CONNECTIONS_MS 300000 /* the other one bounds it, too */
+
+#define SOCKETS_MAX (1U << 20)
+#define WORKERS_MAX 4096U
+
+struct take_over_all {
+	struct relay *relay;
+	int fd;        /* -1: the other one is gone */
+	int *channels; /* of its workers */
+	unsigned n_channels;
+	struct kern_shared pins[TAKEOVER_PINS__MAX]; /* .fd -1: it has none */
+	char paths[TAKEOVER_PINS__MAX][128];
+	uint8_t buf[MESSAGE_MAX];
+};
+
+/* ---- one word ---- */
+
+static int fail(char *why, size_t size, const char *what, int err)
+{
+	(void)snprintf(why, size, "%s: %s", what, strerror(-err));
+	return err;
+}
+
+/* Wait for a packet of that kind. -EACCES: refused, and why. */
+static int await(struct take_over_all *all, enum takeover_kind kind, int timeout_ms,
+		 struct message *ret, char *why, size_t why_size)
+{
+	struct pollfd poll_fd = { .fd = all->fd, .events = POLLIN };
+	int err = -EAGAIN;
+
+	if (poll(&poll_fd, 1, timeout_ms) == 0)
+		return fail(why, why_size, "no answer", -ETIMEDOUT);
+	err = message_receive(all->fd, all->buf, sizeof(all->buf), ret);
+	if (err)
+		return fail(why, why_size, "no answer", err);
+	if (ret->kind == kind)
+		return 0;
+	message_close(ret);
+	if (ret->kind != TAKEOVER_REFUSED)
+		return fail(why, why_size, "not the word that was due", -EBADMSG);
+	read_text(&ret->body, why, why_size);
+	return -EACCES;
+}
+
+static void own_pins(const struct relay *relay)
+{
+	if (relay->hook)
+		kern_hook_share(relay->hook, false);
+	if (relay->kern)
+		kern_share(relay->kern, false);
+}
+
+/* The other one is gone: what it had is ours, or nobody's. True: go on without it. */
+static bool goes_on_alone(struct take_over_all *all, int err)
+{
+	if (err != -ENOTCONN && err != -EPIPE)
+		return false;
+	log_warn("takeover.alone reason=\"the other daemon has died\" action=\"its connections are "
+		 "lost, its listening sockets are kept\"");
+	cleanup_close(&all->fd);
+	all->fd = -1;
+	own_pins(all->relay);
+	return true;
+}
+
+/* ---- what there is ---- */
+
+static int receive_socket(struct take_over_all *all, char *why, size_t why_size)
+{
+	struct adopted *socket = &all->relay->adopted[all->relay->n_adopted];
+	struct message message;
+	int err = await(all, TAKEOVER_LISTENER, ANSWER_MS, &message, why, why_size);
+
+	if (err)
+		return err;
+	read_addr(&message.body, &socket->addr);
+	socket->fd = message_take(&message, 0);
+	message_close(&message);
+	if (message.body.overrun || socket->fd < 0)
+		return fail(why, why_size, "listening socket", -EBADMSG);
+	all->relay->n_adopted++;
+	return 0;
+}
+
+static int receive_pins(struct take_over_all *all, char *why, size_t why_size)
+{
+	struct message message;
+	int err = await(all, TAKEOVER_PINS, ANSWER_MS, &message, why, why_size);
+	struct kern_shared *pins;
+	uint8_t which;
+
+	if (err)
+		return err;
+	which = read_u8(&message.body);
+	if (which < TAKEOVER_PINS__MAX && all->pins[which].fd < 0) {
+		pins = &all->pins[which];
+		read_text(&message.body, all->paths[which], sizeof(all->paths[which]));
+		pins->path = all->paths[which];
+		pins->abi = read_u32(&message.body);
+		pins->ring_base = read_u32(&message.body);
+		pins->workers = read_u32(&message.body);
+		pins->fd = message_take(&message, 0);
+	} else {
+		message.body.overrun = true;
+	}
+	message_close(&message);
+	return message.body.overrun ? fail(why, why_size, "pins", -EBADMSG) : 0;
+}
+
+static int receive_channel(struct take_over_all *all, char *why, size_t why_size)
+{
+	struct message message;
+	int err = await(all, TAKEOVER_CHANNEL, ANSWER_MS, &message, why, why_size);
+
+	if (err)
+		return err;
+	all->channels[all->n_channels] = message_take(&message, 0);
+	message_close(&message);
+	if (all->channels[all->n_channels] < 0)
+		return fail(why, why_size, "channel", -EBADMSG);
+	all->n_channels++;
+	return 0;
+}
+
+static int receive_all(struct take_over_all *all, char *why, size_t why_size)
+{
+	uint32_t sockets, pins, workers;
+	struct message message;
+	int err = await(all, TAKEOVER_WELCOME, ANSWER_MS, &message, why, why_size);
+
+	if (err)
+		return err;
+	(void)read_u16(&message.body);
+	sockets = read_u32(&message.body);
+	pins = read_u32(&message.body);
+	workers = read_u32(&message.body);
+	message_close(&message);
+	if (message.body.overrun || sockets > SOCKETS_MAX || workers > WORKERS_MAX ||
+	    pins > TAKEOVER_PINS__MAX)
+		return fail(why, why_size, "greeting", -EBADMSG);
+	all->relay->adopted = calloc(sockets + 1, sizeof(struct adopted));
+	all->channels = calloc(workers + 1, sizeof(*all->channels));
+	if (!all->relay->adopted || !all->channels)
+		return fail(why, why_size, "memory", -ENOMEM);
+	for (uint32_t i = 0; !err && i < sockets; i++)
+		err = receive_socket(all, why, why_size);
+	for (uint32_t i = 0; !err && i < pins; i++)
+		err = receive_pins(all, why, why_size);
+	for (uint32_t i = 0; !err && i < workers; i++)
+		err = receive_channel(all, why, why_size);
+	return err;
+}
+
+static int say_hello(const struct take_over_all *all)
+{
+	uint8_t buf[32];
+	struct writer w = message_begin(TAKEOVER_HELLO, buf, sizeof(buf));
+
+	write_u16(&w, TAKEOVER_VERSION);
+	write_u16(&w, TAKEOVER_VERSION);
+	return message_send(all->fd, &w, buf, NULL, 0);
+}
+
+static int knock(const char *path)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	struct sockaddr_un sa;
+	int err = fd < 0 ? -errno : message_address(path, &sa);
+
+	if (err)
+		return err;
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		return errno == ECONNREFUSED ? -ENOENT : -errno;
+	return message_peer_is_ours(fd) ? take_fd(&fd) : -EPERM;
+}
+
+int take_over_ask(const char *path, struct relay *relay, struct take_over_all **ret, char *why,
+		  size_t why_size)
+{
+	struct take_over_all *all = calloc(1, sizeof(*all));
+	int err;
+
+	if (!all)
+		return fail(why, why_size, "memory", -ENOMEM);
+	all->relay = relay;
+	for (size_t i = 0; i < TAKEOVER_PINS__MAX; i++)
+		all->pins[i].fd = -1;
+	all->fd = knock(path);
+	err = all->fd < 0 ? fail(why, why_size, path, all->fd) : 0;
+	if (!err)
+		(void)say_hello(all); /* refused without a hearing: the answer tells */
+	if (!err)
+		err = receive_all(all, why, why_size);
+	if (err) {
+		take_over_end(all);
+		return err;
+	}
+	*ret = all;
+	return 0;
+}
+
+const struct kern_shared *take_over_pins(const struct take_over_all *all, enum takeover_pins which)
+{
+	return all && all->pins[which].fd >= 0 ? &all->pins[which] : NULL;
+}
+
+/* ---- step by step ---- */
+
+/* Those that nobody listens on here are the other one's to serve on. */
+static int say_prepared(struct take_over_all *all)
+{
+	struct writer w = message_begin(TAKEOVER_PREPARED, all->buf, sizeof(all->buf));
+	const struct relay *relay = all->relay;
+	_cleanup_free_ uint8_t *bits = calloc(relay->n_adopted / 8 + 1, 1);
+
+	if (!bits)
+		return -ENOMEM;
+	for (size_t i = 0; i < relay->n_adopted; i++) {
+		if (relay->adopted[i].fd < 0)
+			bits[i / 8] |= (uint8_t)(1U << i % 8);
+		cleanup_close(&relay->adopted[i].fd);
+		relay->adopted[i].fd = -1;
+	}
+	write_u8(&w, relay->kern && kern_is_shared(relay->kern));
+	write_bytes(&w, bits, (relay->n_adopted + 7) / 8);
+	return message_send(all->fd, &w, all->buf, NULL, 0);
+}
+
+int take_over_prepared(struct take_over_all *all, char *why, size_t why_size)
+{
+	struct message message;
+	int err = say_prepared(all);
+
+	if (err)
+		(void)fail(why, why_size, "no answer", err);
+	else
+		err = await(all, TAKEOVER_CLEAR, ANSWER_MS, &message, why, why_size);
+	if (!err)
+		message_close(&message);
+	return goes_on_alone(all, err) ? 0 : err;
+}
+
+int take_over_workers(struct take_over_all *all)
+{
+	struct relay *relay = all->relay;
+
+	for (unsigned i = 0; relay->n_workers && i < all->n_channels; i++) {
+		int err = take_over_add(relay->workers[i % relay->n_workers], all->channels[i]);
+
+		if (err)
+			return err;
+		all->channels[i] = -1;
+	}
+	return 0;
+}
+
+static void add_totals(struct take_over_all *all, struct reader *body)
+{
+	struct relay_counters *c = &all->relay->counters;
+	uint64_t *counters[] = { &c->accepted,      &c->refused,   &c->probes,       &c->closed,
+				 &c->bytes_missing, &c->handbacks, &c->accept_pauses };
+	uint64_t taken = read_u64(body), kept = read_u64(body);
+
+	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
+		counter_add(counters[i], read_u64(body));
+	log_info("takeover.taken connections=%llu kept_by_other=%llu", (unsigned long long)taken,
+		 (unsigned long long)kept);
+}
+
+void take_over_connections(struct take_over_all *all)
+{
+	struct message message;
+	char why[256] = "";
+	int err;
+
+	if (all->fd < 0)
+		return;
+	/* No connections can come where there are no workers. */
+	for (unsigned i = 0; i < all->n_channels; i++) {
+		cleanup_close(&all->channels[i]);
+		all->channels[i] = -1;
+	}
+	err = message_send_word(all->fd, TAKEOVER_BEGIN);
+	if (err)
+		(void)fail(why, sizeof(why), "no answer", err);
+	else
+		err = await(all, TAKEOVER_TOTALS, CONNECTIONS_MS, &message, why, sizeof(why));
+	if (!err) {
+		add_totals(all, &message.body);
+		message_close(&message);
+	} else if (!goes_on_alone(all, err)) {
+		log_warn("takeover.unfinished reason=\"%s\"", why);
+	}
+}
+
+void take_over_commit(struct take_over_all *all)
+{
+	if (all->fd >= 0 && message_send_word(all->fd, TAKEOVER_COMMITTED))
+		log_warn("takeover.unfinished reason=\"the other daemon does not listen\"");
+	own_pins(all->relay);
+}
+
+void take_over_end(struct take_over_all *all)
+{
+	if (!all)
+		return;
+	for (size_t i = 0; i < all->relay->n_adopted; i++)
+		cleanup_close(&all->relay->adopted[i].fd);
+	free(TAKE_PTR(all->relay->adopted));
+	all->relay->n_adopted = 0;
+	for (unsigned i = 0; i < all->n_channels; i++)
+		cleanup_close(&all->channels[i]);
+	free(all->channels);
+	for (size_t i = 0; i < TAKEOVER_PINS__MAX; i++)
+		cleanup_close(&all->pins[i].fd);
+	cleanup_close(&all->fd);
+	free(all);
+}

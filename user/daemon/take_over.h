@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The daemon that takes over from another: what it asks for, in the order of its own start.
+ * It waits for each answer. When the other one dies meanwhile, it goes on alone with what it
+ * has.
+ */
+#ifndef DAEMON_TAKE_OVER_H
+#define DAEMON_TAKE_OVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "relay/relay.h"
+#include "takeover/message.h"
+
+struct take_over_all;
+
+/* Ask the daemon behind path. relay->adopted is filled. Returns 0 and gives *ret to the
+ * caller, or -errno: -ENOENT nobody is there; else why it cannot be. */
+int take_over_ask(const char *path, struct relay *relay, struct take_over_all **ret, char *why,
+		  size_t why_size);
+
+/* The other one's pins, and the descriptor that locks them; NULL: it has none. Of the relay's
+ * maps all is filled. all: NULL is allowed. */
+const struct kern_shared *take_over_pins(const struct take_over_all *all, enum takeover_pins which);
+
+/* All is loaded, all is bound: have the other one let go of the inline engine. 0 or -errno. */
+int take_over_prepared(struct take_over_all *all, char *why, size_t why_size);
+
+/* The workers are about to start: they will get connections. 0 or -errno. */
+int take_over_workers(struct take_over_all *all);
+
+/* They run: take the connections on, and wait until the other one has no more to give. It
+ * cannot fail any more. */
+void take_over_connections(struct take_over_all *all);
+
+/* All else is taken on, too: the other one may end. */
+void take_over_commit(struct take_over_all *all);
+
+/* NULL is allowed. Before take_over_commit(): the other one goes on. */
+void take_over_end(struct take_over_all *all);
+
+#endif

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/upgrade.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "obs/log.h"
+
+int upgrade_init(struct upgrade *upgrade, const char *control)
+{
+	if (!control)
+		return 0;
+	if (asprintf(&upgrade->path, "%s.takeover", control) >= 0)
+		return 0;
+	upgrade->path = NULL;
+	return -ENOMEM;
+}
+
+int upgrade_ask(struct upgrade *upgrade, struct relay *relay)
+{
+	char why[256] = "";
+	int err;
+
+	if (!upgrade->path) {
+		log_error(
+			"takeover.refused reason=\"without a control socket daemons do not meet\"");
+		return -ENOENT;
+	}
+	err = take_over_ask(upgrade->path, relay, &upgrade->from, why, sizeof(why));
+	if (err == -ENOENT) {
+		log_warn("takeover.none reason=\"no daemon at %s\" action=\"an ordinary start\"",
+			 upgrade->path);
+		return 0;
+	}
+	if (err)
+		log_error("takeover.refused reason=\"%s\" action=\"the other daemon goes on\"",
+			  why);
+	return err;
+}
+
+int upgrade_prepared(struct upgrade *upgrade)
+{
+	char why[256] = "";
+	int err;
+
+	if (!upgrade->from)
+		return 0;
+	err = take_over_prepared(upgrade->from, why, sizeof(why));
+	if (!err)
+		err = take_over_workers(upgrade->from);
+	if (err)
+		log_error("takeover.failed reason=\"%s\" action=\"the other daemon goes on\"", why);
+	return err;
+}
+
+void upgrade_connections(struct upgrade *upgrade)
+{
+	if (upgrade->from)
+		take_over_connections(upgrade->from);
+}
+
+void upgrade_complete(struct upgrade *upgrade)
+{
+	if (upgrade->from)
+		take_over_commit(upgrade->from);
+	take_over_end(TAKE_PTR(upgrade->from));
+}
+
+void upgrade_open_door(struct upgrade *upgrade, const struct hand_over_host *host)
+{
+	int err = hand_over_open(upgrade->path, host, &upgrade->door);
+
+	if (err)
+		log_warn("takeover.off path=\"%s\" reason=\"%s\" action=\"no daemon can take over "
+			 "from this one\"",
+			 upgrade->path, strerror(-err));
+}
+
+void upgrade_end(struct upgrade *upgrade)
+{
+	hand_over_close(upgrade->door);
+	take_over_end(upgrade->from);
+	free(upgrade->path);
+}

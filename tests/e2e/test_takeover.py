@@ -15,6 +15,7 @@ from harness.apps import Recorder, ask, echo
 from harness.netns import CLIENT4, HOST4
 from harness.takeover import Guest
 from harness.wait import until
+from test_systemd import Manager
 
 pytestmark = pytest.mark.skipif(bool(STAND_IN), reason="SKIP: a stand-in has no successor")
 HERE = os.path.dirname(__file__)
@@ -94,6 +95,16 @@ def test_websockets_count_through_ten_takeovers(bench):
     stopped.stop()
     assert int(stopped.events("stopped")[0]["accepted"]) >= 500 + ended["short"], "totals do not go back"
     print(begun, ended)
+
+
+def test_the_service_manager_is_told(bench, tmp_path):
+    """The old process says who is the service now: only it may."""
+    manager = Manager(tmp_path)
+    text = d.one_path("copy", "127.0.0.1:3000")
+    bench.daemon(text, env=manager.env())
+    manager.wait_for("READY=1")
+    new = take_over(bench, text)
+    manager.wait_for(f"MAINPID={new.pid}")
 
 
 # ---- what goes wrong ----

@@ -15,6 +15,7 @@
 #include "ctl/socket.h"
 #include "daemon/offer_all.h"
 #include "obs/log.h"
+#include "obs/notify.h"
 #include "takeover/message.h"
 #include "takeover/record.h"
 
@@ -195,6 +196,7 @@ static int on_committed(struct hand_over_door *door)
 		kern_hook_share(relay->hook, true);
 	if (relay->kern && relay->kern_told)
 		kern_share(relay->kern, true);
+	notify_main(door->pid);
 	forget_guest(door);
 	door->stage = RETIRED;
 	door->host.retire(door->host.context);

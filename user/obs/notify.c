@@ -37,6 +37,11 @@ void notify_stopping(void)
 	(void)sd_notify(0, "STOPPING=1");
 }
 
+void notify_main(pid_t pid)
+{
+	(void)sd_notifyf(0, "MAINPID=%d\nREADY=1", (int)pid);
+}
+
 uint64_t notify_watchdog_us(void)
 {
 	uint64_t us = 0;

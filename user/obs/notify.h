@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* Listeners are open, or a reload is over. status: one line for `systemctl status`. */
 void notify_ready(const char *status);
@@ -18,6 +19,9 @@ void notify_status(const char *format, ...) __attribute__((format(printf, 1, 2))
 void notify_reloading(void);
 
 void notify_stopping(void);
+
+/* Another process is the service from now on; said by the one that was. */
+void notify_main(pid_t pid);
 
 /* How often the manager wants notify_watchdog(), in microseconds; 0: it does not. */
 uint64_t notify_watchdog_us(void);

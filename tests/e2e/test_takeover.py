@@ -225,6 +225,23 @@ def test_successors_that_are_killed(bench):
     peer.assert_prefix([r for r in c.finish() if r["tx"] > 3000], [r for r in s.settle() if r["rx"] > 3000])
 
 
+def test_the_old_daemon_is_killed_meanwhile(bench):
+    """The new one goes on alone: with the listening sockets, and what waits in them."""
+    text = d.one_path("copy", "127.0.0.1:3000")
+    old = bench.daemon(text)
+    Recorder(bench.net.host, 3000)
+    assert echo(bench.net.client, HOST4, d.PORT)
+    new = successor(bench, text).spawn()
+    new.wait_for("kernel_path.off")  # it has the sockets by now
+    old.kill()
+    waits = bench.net.client.connect(HOST4, d.PORT)
+    waits.sendall(headers.v1() + b"patience")
+    new.wait_for("ready")
+    assert waits.recv(100) == b"patience"
+    waits.close()
+    assert new.events("takeover.alone") and echo(bench.net.client, HOST4, d.PORT)
+
+
 # ---- every state that a connection can be in ----
 
 @pytest.mark.parametrize("path", ["auto", "always"])

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -39,20 +40,30 @@ def tc(ns):
 
 
 class Kernel:
-    """What the kernel holds, before and after."""
+    """What the kernel holds of ours. Others may work on this host: what they load is not looked at."""
 
     def __init__(self, ns):
-        self.ns, self.objects, self.tc = ns, bpf_objects(), tc(ns)
+        self.ns, self.tc, self.ours = ns, tc(ns), {"prog": set(), "map": set(), "link": set()}
+
+    def note(self, daemon):
+        """All that the daemon has open or pinned: nothing else holds a program, or a map, but what it is attached to."""
+        for fd in os.listdir(f"/proc/{daemon.pid}/fdinfo"):
+            with open(f"/proc/{daemon.pid}/fdinfo/{fd}") as f:
+                for kind, number in re.findall(r"^(prog|map|link)_id:\t(\d+)$", f.read(), re.M):
+                    self.ours[kind].add(int(number))
+        for path in leaks.pins():
+            for kind, ids in self.ours.items():
+                shown = leaks.bpftool(kind, "show", "pinned", path)
+                ids |= {shown["id"]} if isinstance(shown, dict) and "id" in shown else set()
+        assert self.ours["prog"] and self.ours["map"]
 
     def assert_as_before(self):
         assert tc(self.ns) == self.tc and not leaks.pins()
-        # An attached program is there for as long as it is attached, to a cgroup, an interface or a map. Programs go
-        # a moment behind what held them. Others may work on this host: theirs come and go, ours would stay.
-        left = {kind: ids - self.objects[kind] for kind, ids in bpf_objects().items()}
+        left = {}
 
         def gone():
-            for kind, ids in bpf_objects().items():
-                left[kind] &= ids
+            # Programs go a moment behind what held them.
+            left.update({kind: ids & self.ours[kind] for kind, ids in bpf_objects().items()})
             return not any(left.values())
         until(gone, lambda: f"left in the kernel: {left}", 20)
 
@@ -73,7 +84,7 @@ class Installed(d.Daemon):
         assert self.exit_code() == 0, self.log()
 
 
-def run_both_engines(bench, root, program, tmp_path):
+def run_both_engines(bench, root, program, kernel):
     """Both engines serve; the daemon ends; inline goes on without."""
     for folder in ("etc/unproxy", "var/log/unproxy", "run/unproxy"):
         (root.path / folder).mkdir(parents=True, exist_ok=True)
@@ -81,9 +92,10 @@ def run_both_engines(bench, root, program, tmp_path):
     host, client = bench.net.host, bench.net.client
     Recorder(host, inline.PORT, HOST4)
     Recorder(host, 3000, "127.0.0.1")
-    daemon = Installed(host, tmp_path / "daemon", root, program)
+    daemon = Installed(host, root.folder / "daemon", root, program)
     bench.daemons.append(daemon)
     daemon.start()
+    kernel.note(daemon)
     assert echo(client, HOST4, inline.PORT) and echo(client, HOST4, 8081)
     assert inline.ours(host, "wire") and leaks.pins()
     daemon.end()
@@ -91,12 +103,12 @@ def run_both_engines(bench, root, program, tmp_path):
     return daemon
 
 
-def test_make_install_and_uninstall_leave_nothing(bench, root, tmp_path):
+def test_make_install_and_uninstall_leave_nothing(bench, root):
     kernel, before = Kernel(bench.net.host), root.written()
     make = ["make", "-s", "-C", tools.ROOT, f"DESTDIR={root.path}", "PREFIX=/opt/unproxy", f"WERROR={os.environ.get('WERROR', '0')}"]
     env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL")}
     subprocess.run([*make, "install"], check=True, capture_output=True, env=env)
-    run_both_engines(bench, root, "/opt/unproxy/sbin/unproxy", tmp_path)
+    run_both_engines(bench, root, "/opt/unproxy/sbin/unproxy", kernel)
     done = subprocess.run(bench.net.host.argv(root.argv("/opt/unproxy/sbin/unproxy", "detach")), capture_output=True, text=True, timeout=20)
     assert done.returncode == 0 and "all pins" in done.stdout, done
     kernel.assert_as_before()
@@ -124,7 +136,7 @@ def version():
     return Path(tools.ROOT, "user/base/version.h").read_text().split('"')[1]
 
 
-def test_package_leaves_nothing(bench, root, package, tmp_path):
+def test_package_leaves_nothing(bench, root, package):
     host, kernel = bench.net.host, Kernel(bench.net.host)
     shutil.copy(package, root.path / "run")
 
@@ -139,7 +151,7 @@ def test_package_leaves_nothing(bench, root, package, tmp_path):
         assert path in listed
     assert os.listdir(root.path / "etc/unproxy") == [], "a configuration is the administrator's to write"
 
-    daemon = run_both_engines(bench, root, "/usr/sbin/unproxy", tmp_path)
+    daemon = run_both_engines(bench, root, "/usr/sbin/unproxy", kernel)
     # An upgrade disturbs nobody: what is on the interfaces stays.
     dpkg("-i", f"/run/{package.name}")
     assert echo(bench.net.client, HOST4, inline.PORT)

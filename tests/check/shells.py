@@ -53,8 +53,9 @@ compadd() {
     fi
     builtin compadd "$@"
 }
-finished() { print -r -- DONE >>$OFFERED; }
-comppostfuncs=(finished)
+tab() { zle complete-word; print -r -- DONE >>$OFFERED; }
+zle -N tab
+bindkey '^I' tab
 PS1='> '
 """
 
@@ -68,24 +69,30 @@ def read_until(terminal, wanted, seconds=20):
     return text
 
 
-def zsh(folder, *words, conf=""):
-    """What zsh offers at the last word, asked by the TAB key on a terminal."""
-    offered = folder / "offered"
-    offered.write_text("")
-    (folder / "setup").write_text(ZSH)
-    env = environment(folder, conf) | {"OFFERED": str(offered), "COMPLETIONS": str(COMPLETIONS)}
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(folder)
-        os.execvpe("zsh", ["zsh", "-f", "-i"], env)
-    try:
-        os.write(terminal, b". ./setup; print REA''DY\n")
-        read_until(terminal, lambda text: b"READY" in text)
-        # comppostfuncs is emptied each time it was called.
-        os.write(terminal, " ".join(["unproxy", *words]).encode() + b"\t")
-        read_until(terminal, lambda _: offered.read_text().endswith("DONE\n"))
-    finally:
-        os.kill(pid, 9)
-        os.waitpid(pid, 0)
-        os.close(terminal)
-    return sorted(set(offered.read_text().split("\n")) - {"", "DONE"})
+class Zsh:
+    """A zsh on a terminal, asked by its TAB key; one for many questions, as compinit takes its time."""
+
+    def __init__(self, folder):
+        self.folder, self.offered = folder, folder / "offered"
+        (folder / "setup").write_text(ZSH)
+        env = environment(folder) | {"OFFERED": str(self.offered), "COMPLETIONS": str(COMPLETIONS)}
+        self.pid, self.terminal = pty.fork()
+        if self.pid == 0:
+            os.chdir(folder)
+            os.execvpe("zsh", ["zsh", "-f", "-i"], env)
+        os.write(self.terminal, b". ./setup; print REA''DY\n")
+        read_until(self.terminal, lambda text: b"READY" in text)
+
+    def __call__(self, *words, conf=""):
+        """What it offers at the last word."""
+        environment(self.folder, conf)
+        self.offered.write_text("")
+        kill_line = b"\x15"
+        os.write(self.terminal, kill_line + " ".join(["unproxy", *words]).encode() + b"\t")
+        read_until(self.terminal, lambda _: self.offered.read_text().endswith("DONE\n"))
+        return sorted(set(self.offered.read_text().split("\n")) - {"", "DONE"})
+
+    def close(self):
+        os.kill(self.pid, 9)
+        os.waitpid(self.pid, 0)
+        os.close(self.terminal)

@@ -21,12 +21,26 @@ def flags(command):
     return sorted({row[1] for row in words(command) if row[0] == "flag"})
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("completions")
+
+
+@pytest.fixture(scope="module")
+def zsh(folder):
+    zsh = shells.Zsh(folder)
+    yield zsh
+    zsh.close()
+
+
 @pytest.fixture(params=["bash", "bash-alone", "zsh"])
-def offer(request, tmp_path):
+def offer(request, folder):
     """Two shells, and bash without the library of bash-completion."""
+    (folder / "bin").mkdir(exist_ok=True)
+    (folder / "bin/unproxy").unlink(missing_ok=True)
     if request.param == "zsh":
-        return lambda *args, **options: shells.zsh(tmp_path, *args, **options)
-    return lambda *args, **options: shells.bash(tmp_path, *args, library=request.param == "bash", **options)
+        return request.getfixturevalue("zsh")
+    return lambda *args, **options: shells.bash(folder, *args, library=request.param == "bash", **options)
 
 
 def test_commands(offer):
@@ -35,7 +49,7 @@ def test_commands(offer):
 
 @pytest.mark.parametrize("command", commands())
 def test_every_flag_of_every_command(tmp_path, command):
-    assert shells.bash(tmp_path, command, "-") == flags(command)
+    assert shells.bash(tmp_path, command, "-", library=False) == flags(command)
 
 
 def test_flags(offer):
@@ -47,8 +61,8 @@ def test_a_choice_behind_a_flag(offer):
     assert offer("run", "--listen", "*:80", "--engine", "i") == ["inline"]
 
 
-def test_a_file_behind_a_flag(offer, tmp_path):
-    (tmp_path / "that.conf").write_text("")
+def test_a_file_behind_a_flag(offer, folder):
+    (folder / "that.conf").write_text("")
     assert offer("check", "-c", "tha") == ["that.conf"]
 
 
@@ -62,11 +76,9 @@ def test_nothing_behind_what_takes_nothing(offer):
     assert offer("detach", "") == [] and offer("no-such-command", "") == []
 
 
-def stand_in(tmp_path, *lines):
+def stand_in(folder, *lines):
     """A program in unproxy's place whose one command takes these words."""
-    shells.environment(tmp_path)
-    program = tmp_path / "bin/unproxy"
-    program.unlink()
+    program = folder / "bin/unproxy"
     program.write_text("#!/bin/sh\nprintf '%s\\n' " + " ".join(f"'{line}'" for line in lines) + "\n")
     program.chmod(0o755)
 
@@ -81,13 +93,13 @@ def stand_in(tmp_path, *lines):
     (["backend", "add", "x", ""], ["allow", "for"]),
     (["backend", "add", "x", "allow", ""], ["for"]),
 ])
-def test_words_by_their_form(offer, tmp_path, given, wanted):
-    stand_in(tmp_path, "form\tNAME server ADDR add|remove ", "form\tNAME server ADDR weight N ", "form\tNAME show a|b... ", "form\tadd X ",
+def test_words_by_their_form(offer, folder, given, wanted):
+    stand_in(folder, "form\tNAME server ADDR add|remove ", "form\tNAME server ADDR weight N ", "form\tNAME show a|b... ", "form\tadd X ",
              "form\tadd X allow ", "form\tadd X allow for T ", "form\tadd X for T ",
              "flag\t--json\t\tas JSON")
     assert offer(*given, conf=CONF) == wanted
 
 
-def test_names_of_listeners(offer, tmp_path):
-    stand_in(tmp_path, "form\tNAME drain|ready ")
+def test_names_of_listeners(offer, folder):
+    stand_in(folder, "form\tNAME drain|ready ")
     assert offer("listener", "", conf=CONF) == ["mail", "web"]

@@ -79,6 +79,7 @@ def test_nothing_behind_what_takes_nothing(offer):
 def stand_in(folder, *lines):
     """A program in unproxy's place whose one command takes these words."""
     program = folder / "bin/unproxy"
+    program.unlink(missing_ok=True)  # it may be a link to the real one
     program.write_text("#!/bin/sh\nprintf '%s\\n' " + " ".join(f"'{line}'" for line in lines) + "\n")
     program.chmod(0o755)
 

@@ -76,8 +76,8 @@ class Installed(d.Daemon):
     """The installed program, in its root, with both engines."""
 
     def __init__(self, ns, directory, root, program):
-        super().__init__(ns, directory, flags=["-c", "/etc/unproxy/unproxy.conf"])
-        self.argv = [*root.argv(program), "run", *self.argv[-2:]]
+        super().__init__(ns, directory, flags=[])
+        self.argv = root.argv(program, "run", "-c", "/etc/unproxy/unproxy.conf")
 
     def end(self):
         self.process.terminate()

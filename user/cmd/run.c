@@ -12,12 +12,11 @@ const char cmd_run_usage[] =
 	"usage: unproxy run [--takeover] [-c FILE | flags]\n"
 	"\n"
 	"Takes the PROXY protocol off and relays to the backend. Runs in the foreground;\n"
-	"SIGTERM drains, a second one stops at once, SIGHUP reads the file again and reopens the "
-	"client log.\n"
+	"SIGTERM drains, a second one stops at once, SIGHUP reads the file again and reopens\n"
+	"the client log.\n"
 	"\n"
-	"  --takeover               take all over from the daemon that runs, if one does: "
-	"listening\n"
-	"                           sockets, live connections, counters\n" FLAGS_HELP;
+	"  --takeover                 take all over from the daemon that runs, if one does:\n"
+	"                             listening sockets, live connections, counters\n" FLAGS_HELP;
 
 /* Take a word without a value out of argv. Returns whether it was there. */
 static bool take_flag(int *argc, char **argv, const char *flag)

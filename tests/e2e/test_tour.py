@@ -13,7 +13,9 @@ from harness.netns import HOST4
 from harness.root import Root
 from harness.wait import until
 
-pytestmark = pytest.mark.skipif(bool(STAND_IN), reason="SKIP: a stand-in has no tour")
+UNIT = f"{tools.ROOT}/dist/unproxy.service"
+pytestmark = [pytest.mark.skipif(bool(STAND_IN), reason="SKIP: a stand-in has no tour"),
+              pytest.mark.skipif(not os.path.exists(UNIT), reason=f"SKIP: no {UNIT}")]
 
 # systemd is not process 1 of the place where tests run. This does what the unit says, and waits as it would for Type=notify.
 SYSTEMCTL = r"""#!/bin/bash

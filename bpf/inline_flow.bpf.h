@@ -110,10 +110,18 @@ static __always_inline void alias_forget(const struct up_flow_key *key, __u16 ap
 	bpf_map_delete_elem(&aliases, &alias);
 }
 
+/* Most headers come whole. */
+static __always_inline void partial_forget(const struct up_flow_key *key,
+					   const struct up_flow *flow)
+{
+	if (flow->got)
+		bpf_map_delete_elem(&partials, key);
+}
+
 static __always_inline void flow_forget(const struct up_flow_key *key, struct up_flow *flow)
 {
 	alias_forget(key, flow->app_port);
-	bpf_map_delete_elem(&partials, key);
+	partial_forget(key, flow);
 	bpf_map_delete_elem(&flows, key);
 }
 
@@ -156,21 +164,32 @@ static __always_inline void flow_refuse(const struct up_flow_key *key, struct up
 	flow->reason = reason;
 	if (!flow_change(flow, word, FLOW_WORD(UP_FLOW_REFUSED, 0)))
 		return;
-	bpf_map_delete_elem(&partials, key);
+	partial_forget(key, flow);
 	FLOW_STAT(refused);
 	event_send(UP_EVENT_REFUSED, key, flow);
 	bpf_timer_start(&flow->timer, LINGER_NS, 0);
 }
 
+/* The header's timer is still to come, and soon enough: it will see to the linger, too. Most
+ * connections are shorter than that, and starting a timer costs as much as a packet. */
+static __always_inline bool timer_will_come(const struct up_flow *flow, __u32 marks)
+{
+	return marks & UP_FLOW_TIMED && !(marks & UP_FLOW_TIMER_DONE) &&
+	       flow->deadline_ns - flow->created_ns <= LINGER_NS;
+}
+
 /* Over, for reason `end`: told once. Packets are translated until the linger is over. */
 static __always_inline void flow_end(const struct up_flow_key *key, struct up_flow *flow, __u8 end)
 {
-	if (__sync_fetch_and_or(&flow->marks, UP_FLOW_ENDED) & UP_FLOW_ENDED)
+	__u32 marks = __sync_fetch_and_or(&flow->marks, UP_FLOW_ENDED);
+
+	if (marks & UP_FLOW_ENDED)
 		return;
 	flow->end = end;
 	FLOW_STAT(ended);
 	event_send(UP_EVENT_END, key, flow);
-	flow_wake_in(flow, LINGER_NS);
+	if (!timer_will_come(flow, marks))
+		flow_wake_in(flow, LINGER_NS);
 }
 
 /* The host did not believe the sender's RST, which was not where it had to be (RFC 5961): the
@@ -217,8 +236,11 @@ static int flow_timer(void *map, struct up_flow_key *key, struct up_flow *flow)
 			header_late(key, flow);
 		return 0;
 	}
-	if (state == UP_FLOW_OPEN && !(flow->marks & UP_FLOW_ENDED))
-		return 0; /* the header came in time */
+	/* The header came in time. One step, and one in flow_end(): either it sees that nobody
+	 * will come for the flow, or the end is seen here. */
+	if (state == UP_FLOW_OPEN &&
+	    !(__sync_fetch_and_or(&flow->marks, UP_FLOW_TIMER_DONE) & UP_FLOW_ENDED))
+		return 0;
 	/* What looked like the end was none, or repeats itself: no timer may cut a flow. */
 	silent = bpf_ktime_get_coarse_ns() - flow->seen_ns;
 	if (silent + NS_PER_S < LINGER_NS)
@@ -257,11 +279,19 @@ static __noinline struct up_flow *flow_new(const struct packet *p, const struct 
 	return flow;
 }
 
-/* When the newest packet came, to a second: a line of cache that is rarely dirtied. */
+/* When the newest packet came, to a second. The clock costs as much as finding the flow: it is
+ * looked at once in so many jiffies, which are read for nothing. */
+#define TOUCH_JIFFIES 64
+
 static __always_inline void flow_touch(struct up_flow *flow)
 {
-	__u64 now = bpf_ktime_get_coarse_ns();
+	__u16 turn = bpf_jiffies64() / TOUCH_JIFFIES;
+	__u64 now;
 
+	if (turn == flow->touched)
+		return;
+	flow->touched = turn;
+	now = bpf_ktime_get_coarse_ns();
 	if (now - flow->seen_ns > NS_PER_S)
 		flow->seen_ns = now;
 }

@@ -132,7 +132,7 @@ static __always_inline int header_complete(struct __sk_buff *skb, struct packet 
 		return pass_refused(skb, p, flow); /* its time was over meanwhile */
 	FLOW_STAT(opened);
 	event_open(p, piece);
-	bpf_map_delete_elem(&partials, &p->key);
+	partial_forget(&p->key, flow);
 	return pass_behind_header(skb, p, flow);
 }
 
@@ -191,7 +191,7 @@ static __always_inline int header_absent(struct __sk_buff *skb, struct packet *p
 		verdict = pass_kept(skb, p, flow, piece->buffer);
 	else if (edit_port(skb, p, TCP_OFF_DPORT, p->key.local_port, flow->app_port))
 		verdict = DROP;
-	bpf_map_delete_elem(&partials, &p->key);
+	partial_forget(&p->key, flow);
 	return verdict;
 }
 

@@ -113,34 +113,36 @@ __noinline long syn_drop_option(struct __sk_buff *skb, const struct packet *p, _
 	return bpf_skb_store_bytes(skb, p->l4 + at, nops, len, BPF_F_RECOMPUTE_CSUM);
 }
 
+/* What it must not offer: NOPs in its place. */
+static __always_inline long syn_drop_offers(struct __sk_buff *skb, const struct packet *p,
+					    struct tcp_image *image, struct tcp_options *found)
+{
+	for (int i = 0; i < UNWANTED_MAX && found->unwanted; i++) {
+		if (syn_drop_option(skb, p, found->unwanted) || !image_load(skb, p, image))
+			return -1;
+		options_find(image, found);
+	}
+	return found->unwanted ? -1 : 0;
+}
+
 /* The SYN as the app's host may see it: no data, no such offers. */
 __noinline long syn_clean(struct __sk_buff *skb, struct packet *p)
 {
 	struct tcp_image image = { 0 };
 	struct tcp_options found;
-	bool verified, changed;
-	int state;
+	bool verified;
 
-	if (!p || trim_padding(skb, p))
+	if (!p || trim_padding(skb, p) || !image_load(skb, p, &image))
 		return -1;
-	changed = p->len > 0;
+	options_find(&image, &found);
+	if (!p->len && !found.unwanted)
+		return 0;
 	verified = csum_verified(skb, p, checksum_state(skb, p));
 	if (p->len && drop_payload(skb, p))
 		return -1;
-	for (int i = 0; i <= UNWANTED_MAX; i++) {
-		if (!image_load(skb, p, &image))
-			return -1;
-		options_find(&image, &found);
-		if (!found.unwanted)
-			break;
-		if (i == UNWANTED_MAX || syn_drop_option(skb, p, found.unwanted))
-			return -1;
-		changed = true;
-	}
-	if (!changed)
-		return 0;
-	state = checksum_state(skb, p);
-	return verified ? image_seal(skb, p, &image, state) : -1;
+	if (syn_drop_offers(skb, p, &image, &found))
+		return -1;
+	return verified ? image_seal(skb, p, &image, checksum_state(skb, p)) : -1;
 }
 
 static __noinline int syn_pass(struct __sk_buff *skb, struct packet *p, const struct up_flow *flow)

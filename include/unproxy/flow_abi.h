@@ -48,6 +48,7 @@ enum up_flow_mark {
 	UP_FLOW_TIMED = 0x40, /* its timer has memory; else the next packet, or the sweep, tries */
 	UP_FLOW_HEARD = 0x80, /* the sender knows the SYN-ACK's number */
 	UP_FLOW_CHALLENGED = 0x100, /* half-open, and a SYN with another number has come */
+	UP_FLOW_TIMER_DONE = 0x200, /* open, and its timer is over */
 };
 
 /* up_flow.options, up_listen.options */
@@ -99,11 +100,11 @@ struct up_flow {
 	__u8 options;  /* enum up_flow_option */
 	__u8 version;  /* of the header; 0: none */
 	__u8 command;
-	__u8 end;              /* enum up_flow_end */
-	struct up_addr client; /* from the header; UP_FAMILY_NONE: the balancer itself, and of
+	__u8 end;               /* enum up_flow_end */
+	struct up_addr client;  /* from the header; UP_FAMILY_NONE: the balancer itself, and of
 				  a refused header ip is its first bytes, port their number */
-	__u16 reason;          /* enum up_reason of a refusal */
-	__u16 pad;
+	__u16 reason;           /* enum up_reason of a refusal */
+	__u16 touched;          /* when seen_ns was looked at, in 64 jiffies */
 	struct bpf_timer timer; /* the header's time, then the linger; zero to user space */
 };
 _Static_assert(sizeof(struct up_flow) <= 168, "one element of `flows` fits 256 bytes");
@@ -170,7 +171,7 @@ struct up_flow_event {
 };
 
 /* What is pinned outlives the daemon. One that reads it in another way has another number. */
-#define UP_FLOW_ABI 1
+#define UP_FLOW_ABI 2
 
 /* An interface that has our filters. Key of `attachments`: its index. */
 struct up_attachment {

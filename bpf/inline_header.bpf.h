@@ -273,8 +273,8 @@ static __noinline int header_segment(struct __sk_buff *skb, struct packet *p, st
 		    piece.buffer->parser.out.reason == UP_REASON_NO_HEADER)
 			return header_absent(skb, p, &piece);
 		/* What it looks like, for the log. */
-		__builtin_memcpy(flow->client.ip, piece.buffer->bytes, sizeof(flow->client.ip));
-		flow->client.port = piece.have;
+		__builtin_memcpy(flow->first.bytes, piece.buffer->bytes, sizeof(flow->first.bytes));
+		flow->first.count = piece.have;
 		return header_refuse(skb, p, flow, piece.buffer->parser.out.reason);
 	default:
 		FLOW_STAT(failed);

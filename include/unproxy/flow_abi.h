@@ -71,6 +71,15 @@ enum up_flow_end {
 	UP_END_REUSED = 6, /* a new connection came from the same address and port */
 };
 
+/* What stood where a header should have: in the client's place, for want of one. */
+struct up_first_bytes {
+	__u8 bytes[16];
+	__u16 count; /* of all that came; may be more than are here */
+	__u8 family; /* UP_FAMILY_NONE, as the client's */
+	__u8 pad;
+};
+_Static_assert(sizeof(struct up_first_bytes) == sizeof(struct up_addr), "one for the other");
+
 /*
  * A connection. `up` is from the client to the app, `down` the other way. The app's
  * sequence space of the `up` direction begins at seq_start and lacks the header: wire =
@@ -100,9 +109,11 @@ struct up_flow {
 	__u8 options;  /* enum up_flow_option */
 	__u8 version;  /* of the header; 0: none */
 	__u8 command;
-	__u8 end;               /* enum up_flow_end */
-	struct up_addr client;  /* from the header; UP_FAMILY_NONE: the balancer itself, and of
-				  a refused header ip is its first bytes, port their number */
+	__u8 end; /* enum up_flow_end */
+	union {
+		struct up_addr client; /* from the header; UP_FAMILY_NONE: the balancer itself */
+		struct up_first_bytes first; /* of a header that was refused */
+	};
 	__u16 reason;           /* enum up_reason of a refusal */
 	__u16 touched;          /* when seen_ns was looked at, in 64 jiffies */
 	struct bpf_timer timer; /* the header's time, then the linger; zero to user space */
@@ -158,7 +169,10 @@ struct up_flow_event {
 	__u64 opened_ns;
 	__u64 bytes_up; /* acknowledged by the other side, without header and FIN */
 	__u64 bytes_down;
-	struct up_addr client;
+	union {
+		struct up_addr client;
+		struct up_first_bytes first; /* REFUSED, where the client has no family */
+	};
 	struct up_addr destination; /* from the header */
 	__u16 header_len;
 	__u16 reason; /* enum up_reason: REFUSED */

@@ -58,13 +58,13 @@ static enum record_event kind_of(const struct up_flow_event *event, const struct
 
 static const char *hint_of(const struct up_flow_event *event)
 {
-	size_t len = event->client.port;
+	size_t len = event->first.count;
 
 	if (event->client.family)
 		return up_reason_hint(event->reason);
-	if (len > sizeof(event->client.ip))
-		len = sizeof(event->client.ip);
-	return reason_hint_for(event->reason, event->client.ip, len);
+	if (len > sizeof(event->first.bytes))
+		len = sizeof(event->first.bytes);
+	return reason_hint_for(event->reason, event->first.bytes, len);
 }
 
 static void name_reason(const struct up_flow_event *event, struct record *record)

@@ -183,15 +183,15 @@ static void what_it_looked_like(void **state)
 	refused.opened_ns = 0;
 	refused.reason = UP_REASON_NO_HEADER;
 	refused.client = (struct up_addr){ 0 };
-	memcpy(refused.client.ip, "GET / HTTP/1.1\r\n", 16);
-	refused.client.port = 78;
+	memcpy(refused.first.bytes, "GET / HTTP/1.1\r\n", 16);
+	refused.first.count = 78;
 	record = record_of_event(&refused, &plain);
 	assert_non_null(strstr(record.hint, "plain HTTP"));
 	assert_addr(&record.client, "10.0.0.1:4242");
-	refused.client.port = 3; /* behind them is what another left */
+	refused.first.count = 3; /* behind them is what another left */
 	assert_string_equal(record_of_event(&refused, &plain).hint,
 			    up_reason_hint(UP_REASON_NO_HEADER));
-	refused.client.port = 78;
+	refused.first.count = 78;
 	refused.reason = UP_REASON_TLV_TAIL;
 	assert_string_equal(record_of_event(&refused, &plain).hint,
 			    up_reason_hint(UP_REASON_TLV_TAIL));

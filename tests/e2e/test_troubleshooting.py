@@ -157,6 +157,13 @@ def test_resets(bench, run):
     daemon = run(d.listener(trust=f"{CLIENT4}/32, 192.0.2.0/24"), d.backend())
     assert good(bench)
 
+    daemon.ask("deny", "add", "198.51.100.0/24")
+    assert not good(bench)
+    client = reason(daemon, "denied")["client_ip"]
+    assert "198.51.100.0/24" in daemon.ask("deny", "list", client)
+    daemon.ask("deny", "del", "198.51.100.0/24")
+    assert good(bench)
+
     assert plain(bench, b"GET / HTTP/1.1\r\n\r\n")[1] == "rst"
     assert "HTTP" in reason(daemon, "no_header")["hint"]
     broken = headers.v2(crc=True)[:-1] + b"\0"
@@ -258,6 +265,6 @@ def test_the_page_and_the_tests_agree():
     """Each test above is an entry there, by its reason or event."""
     with open(os.path.join(tools.ROOT, "docs/troubleshooting.md")) as f:
         page = f.read()
-    for word in ("timeout", "no_backend", "backend.down", "not attached", "stacked", "hook.off", "untrusted", "no_header", "crc32c_",
+    for word in ("timeout", "no_backend", "backend.down", "not attached", "stacked", "hook.off", "untrusted", "denied", "no_header", "crc32c_",
                  "connection_limit", "check-send-proxy", "probes", "header = optional"):
         assert word in page, word

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 
 import pytest
 
@@ -222,3 +223,35 @@ def test_kept(host):
     assert host.client(BAD4) == SERVED
     third.stop()
     assert not pinned()
+
+
+def test_takeover(host):
+    """Another daemon has the list in all moments: a client that is denied never slips in between."""
+    host.write("203.0.113.9\n")
+    text = host.text({"deny_file": host.file})
+    old = host.bench.daemon(text, cls=host.cls)
+    old.ask("deny", "add", BAD4, "for", "1h")
+    slipped, over = [], threading.Event()
+
+    def knock():
+        while not over.is_set():
+            for bad in (BAD4, "203.0.113.9"):
+                if host.client(bad) != REFUSED:
+                    slipped.append(bad)
+    knocking = threading.Thread(target=knock)
+    knocking.start()
+    try:
+        new = host.bench.daemon(text, start=False, cls=host.cls)
+        new.control = old.control
+        new.write(text)
+        new.argv.insert(new.argv.index("run") + 1, "--takeover")
+        new.start()
+        assert old.exit_code(20) == 0, old.log()
+    finally:
+        over.set()
+        knocking.join()
+    assert not slipped and host.accepted == 0
+    assert set(listed(new)) == {(BAD4, "control"), ("203.0.113.9", "file")}
+    assert not new.events("deny.not_kept")
+    assert host.client(BAD4) == REFUSED and host.client(GOOD4) == SERVED
+    new.ask("deny", "del", BAD4)

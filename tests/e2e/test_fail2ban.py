@@ -151,8 +151,8 @@ def test_a_ban_by_the_true_address(bench, balancer, fail2ban, tmp_path, engine):
         assert knock(good, b"secret") == knock(bad, b"secret") == "welcome"
         assert [knock(bad, b"guess") for _ in range(3)] == ["no"] * 3
         until(lambda: denied() == [bad], server.said)
-        seen = len(door.seen)
-        assert knock(bad, b"secret") == "" and len(door.seen) == seen, "refused before the app saw it"
+        seen = door.seen.count(bad)
+        assert knock(bad, b"secret") == "" and door.seen.count(bad) == seen, "refused before the app saw it"
         assert knock(good, b"secret") == "welcome", "others behind the same balancer go on"
         records = daemon.records(1, reason="denied")
         assert {(r["client_ip"], r["balancer_ip"]) for r in records} == {(bad, CLIENT4)}
@@ -169,7 +169,7 @@ def test_a_ban_by_the_true_address(bench, balancer, fail2ban, tmp_path, engine):
         daemon.ask("deny", "del", "2001:db8::7")  # by hand: fail2ban may find it gone
         server.stop()
         assert "ERROR" not in server.said(), server.said()
-        assert set(door.seen) == {bad, good}
+        assert {bad, good} <= set(door.seen) <= {bad, good, CLIENT4}, "true addresses; HAProxy tries long for the first one, too"
     finally:
         door.close()
 

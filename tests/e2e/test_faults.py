@@ -249,6 +249,14 @@ def test_a_server_that_comes_and_goes(bench):
     works(bench)
 
 
+def test_a_dead_backend_does_not_fill_the_log(bench, start):
+    """Each connection has its line in the client log; the daemon's says it once."""
+    daemon = start()
+    assert not any(one(bench) for _ in range(100))
+    daemon.records(100, event="refused", reason="no_backend")
+    assert len(daemon.events("backend.none")) == len(daemon.events("backend.down")) == 1, daemon.log()
+
+
 def test_the_clock_jumps(bench, faults, start):
     """Times follow the clock, durations and deadlines do not."""
     daemon = start(text=d.listener(idle_timeout="2s") + d.backend())

@@ -17,6 +17,9 @@
 #include "base/addr.h"
 #include "base/cleanup.h"
 
+/* A backend without a server refuses everybody: so often it is said, not for each. */
+#define NONE_MS 10000
+
 enum health_state { SERVER_WELL, SERVER_RESTING, SERVER_PROBING };
 
 static enum health_state state_of(uint64_t health)
@@ -270,6 +273,18 @@ bool pool_down(struct pool *pool, int server, uint64_t now_ms)
 		return false;
 	store(&at->pause_ms, pause_ms);
 	return was == SERVER_WELL;
+}
+
+uint32_t pool_none(struct pool *pool, uint64_t now_ms)
+{
+	uint64_t next = load(&pool->none_next_ms);
+
+	add(&pool->none_unsaid, 1);
+	if (now_ms < next ||
+	    !atomic_compare_exchange_strong_explicit(&pool->none_next_ms, &next, now_ms + NONE_MS,
+						     memory_order_relaxed, memory_order_relaxed))
+		return 0;
+	return atomic_exchange_explicit(&pool->none_unsaid, 0, memory_order_relaxed);
 }
 
 void pool_release(struct pool *pool, int server)

@@ -60,6 +60,10 @@ bool pool_up(struct pool *pool, int server);
  * Returns true if it was well before (worth a log line). */
 bool pool_down(struct pool *pool, int server, uint64_t now_ms);
 
+/* A connection found no server. Returns how many did since it was last worth a log line: now
+ * it is again. 0: not yet (a line each 10 s, however many come). */
+uint32_t pool_none(struct pool *pool, uint64_t now_ms);
+
 void pool_release(struct pool *pool, int server);
 
 struct pool_stat {

@@ -43,6 +43,8 @@ struct pool {
 	_Alignas(CACHE_LINE) _Atomic uint32_t turn;
 	_Atomic uint32_t readers; /* that look at a plan */
 	_Atomic uint64_t seed;
+	_Atomic uint64_t none_next_ms;          /* when "no server" is said next */
+	_Atomic uint32_t none_unsaid;           /* connections since it was said last */
 	struct server servers[POOL_PLACES_MAX]; /* of those below n_places */
 };
 

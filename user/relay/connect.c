@@ -90,9 +90,13 @@ static void server_failed(struct session *session, int err)
 
 static enum session_state give_up(struct session *session, enum up_reason reason)
 {
+	uint32_t unsaid = 0;
+
 	if (reason == UP_REASON_NO_BACKEND)
-		log_warn("backend.none backend=%s listener=%s action=reset",
-			 session->rules->conf->backend->name, session->rules->conf->name);
+		unsaid = pool_none(session->rules->pool, now_ms(session));
+	if (unsaid)
+		log_warn("backend.none backend=%s listener=%s connections=%u action=reset",
+			 session->rules->conf->backend->name, session->rules->conf->name, unsaid);
 	record_refused(session, reason, NULL);
 	return SESSION_CLOSED;
 }

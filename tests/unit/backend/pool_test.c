@@ -315,6 +315,18 @@ static void failures_in_a_crowd_count_once(void **state)
 	assert_in_range(rest_of(pool, 10), 900, 1100);
 }
 
+/* The first is told of at once, the others every ten seconds in one line. */
+static void no_server_is_said_now_and_then(void **state)
+{
+	_cleanup_pool_ struct pool *pool = MAKE(ROUNDROBIN, 1);
+
+	assert_int_equal(pool_none(pool, 5), 1);
+	for (uint64_t now_ms = 5; now_ms < 10005; now_ms += 10)
+		assert_int_equal(pool_none(pool, now_ms), 0);
+	assert_int_equal(pool_none(pool, 10005), 1001);
+	assert_int_equal(pool_none(pool, 10006), 0);
+}
+
 /* A probe that fails goes on to another server in the same connection. */
 static void a_failed_probe_costs_its_client_nothing(void **state)
 {
@@ -398,6 +410,7 @@ int main(void)
 		cmocka_unit_test(fewest_connections_by_weight),
 		cmocka_unit_test(a_resting_server_is_left_out),
 		cmocka_unit_test(nobody_left),
+		cmocka_unit_test(no_server_is_said_now_and_then),
 		cmocka_unit_test(rests_double_up_to_the_limit),
 		cmocka_unit_test(rests_are_not_all_of_one_length),
 		cmocka_unit_test(one_probe_at_a_time),

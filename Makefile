@@ -22,6 +22,7 @@
 #   make test-e2e  root: the whole in network namespaces (ONLY=word: pytest -k word)
 #   make fuzz      each fuzzer for FUZZ_SECONDS=60
 #   make test-diff the parser against an independent one, on generated headers
+#   make soak      root: both engines under churn for SOAK_SECONDS=600; what grows is a failure
 #   make bench     side by side with HAProxy, nginx and go-mmproxy
 #
 # Variables: V=1 shows commands; SAN=address,undefined builds with sanitisers into
@@ -126,7 +127,7 @@ FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=$(OUT)/%)
 
 # ---- entry points -----------------------------------------------------------------
 
-.PHONY: all help setup check fmt test test-unit test-bpf test-e2e test-diff fuzz bench demo install uninstall deb clean \
+.PHONY: all help setup check fmt test test-unit test-bpf test-e2e test-diff fuzz soak bench demo install uninstall deb clean \
 	program build-unit build-bpf-test build-fuzz tools FORCE
 
 # Tools have one home, so they belong to the plain build: nobody preloads a sanitiser.
@@ -173,6 +174,9 @@ demo:
 	$(Q)scripts/setup.sh
 	$(Q)$(MAKE) all
 	$(Q)scripts/demo.sh
+
+soak: all
+	$(Q)$(PYTHON) tests/soak/soak.py
 
 bench: all
 	$(Q)$(PYTHON) tests/bench/bench.py --build $(BUILD)

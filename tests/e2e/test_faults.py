@@ -2,6 +2,7 @@
 """What fails in the daemon's hands one day: it keeps serving, says what it lost, and recovers."""
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -10,7 +11,8 @@ import pytest
 
 from conftest import STAND_IN
 from harness import daemon as d
-from harness import headers, inline
+from harness import headers
+from harness import inline as i
 from harness.apps import Recorder, ask, echo
 from harness.faults import Faults
 from harness.netns import HOST4
@@ -20,6 +22,7 @@ pytestmark = pytest.mark.skipif(bool(STAND_IN), reason="SKIP: a stand-in has oth
 URING = pytest.mark.parametrize("uring", ["yes", "no"], ids=["uring", "epoll"])
 EPOLL_ADD, EPOLL_DEL, EPOLL_MOD = 1, 2, 3
 MAP_UPDATE = 2
+RING = 4 << 20  # bytes of the inline engine's events
 AT_START = range(*map(int, os.environ["FAULTS_AT_START"].split("-"))) if "FAULTS_AT_START" in os.environ else None  # each call in turn, by hand
 
 
@@ -278,30 +281,45 @@ def test_the_clock_jumps(bench, faults, start):
 
 # ---- inline ----
 
+def test_more_events_than_the_ring_holds(inline):
+    """The daemon stands still, and long headers fill the ring: connections go on, what was lost is counted and said."""
+    inline.start()
+    daemon, header = inline.daemons[0], headers.v2(tlvs=headers.tlv(0xE5, b"x" * 3900)).hex()
+    os.kill(daemon.pid, signal.SIGSTOP)
+    inline.exact(4, (f"hex:{header},data:300,fin", "data:300,eof"), ("data:300,fin", "data:300,eof"), count=RING // 4000 + 200, parallel=64)
+    lost = i.counter("events_lost")
+    assert lost > 0, "the ring holds more than was thought"
+    os.kill(daemon.pid, signal.SIGCONT)
+    inline.exact(4, ("v1,data:300,fin", "data:300,eof"), ("data:300,fin", "data:300,eof"))
+    daemon.records(1, client_ip="198.51.0.0", header_len=44)
+    inline.finish()
+    assert daemon.events("inline.events_lost")[-1]["lines"] == str(lost)
+
+
 def test_inline_when_epoll_fails(bench, faults):
     """The ring's watch cannot be renewed: the log is late, not silent."""
-    daemon = bench.daemon(inline.listener(), cls=inline.InlineDaemon, env=faults.env)
-    Recorder(bench.net.host, inline.PORT, HOST4)
+    daemon = bench.daemon(i.listener(), cls=i.InlineDaemon, env=faults.env)
+    Recorder(bench.net.host, i.PORT, HOST4)
     for n in range(1, 6):
         faults.arm("epoll_ctl", "ENOMEM", 2, only=EPOLL_MOD)
-        assert one(bench, inline.PORT)
+        assert one(bench, i.PORT)
         faults.spent("epoll_ctl")
         daemon.records(n)
 
 
 def test_inline_when_bpf_fails(bench, faults):
     """Chores that fail are done later; a start that fails leaves nothing behind."""
-    Recorder(bench.net.host, inline.PORT, HOST4)
+    Recorder(bench.net.host, i.PORT, HOST4)
     for skip in AT_START or (5, 40, 80, 120):
         faults.arm("bpf", "ENOMEM", 1, skip=skip)
-        daemon = bench.daemon(inline.listener(), cls=inline.InlineDaemon, env=faults.env, start=False).spawn()
+        daemon = bench.daemon(i.listener(), cls=i.InlineDaemon, env=faults.env, start=False).spawn()
         until(lambda: daemon.events("ready") or not daemon.alive(), "it starts or says why not", 15)
         if daemon.alive():
             faults.arm("bpf", "ENOMEM", 30)
-            assert one(bench, inline.PORT) and one(bench, inline.PORT)
+            assert one(bench, i.PORT) and one(bench, i.PORT)
             faults.disarm("bpf")
             daemon.stop()
         else:
             assert daemon.exit_code() == 1 and daemon.events("inline.failed"), daemon.log()
-            inline.assert_nothing_left(bench.net.host)
+            i.assert_nothing_left(bench.net.host)
 

@@ -18,6 +18,10 @@ pytestmark = pytest.mark.skipif(bool(STAND_IN), reason="SKIP: a stand-in has no 
 UDP = "protocol ip u32 match ip protocol 17 0xff flowid 1:1".split()
 
 
+def tc(ns, *words):
+    subprocess.run(ns.argv(["tc", *words]), check=True, capture_output=True, timeout=20)
+
+
 def doctor(ns, *words):
     """exit code, {name: [(level, text)]}"""
     done = subprocess.run(ns.argv([tools.UNPROXY, "doctor", "--json", *words]), capture_output=True, text=True, timeout=30)
@@ -103,7 +107,7 @@ def test_a_configuration_that_cannot_be_read(bench, tmp_path):
 
 
 def test_inline(bench):
-    """Not attached; no app; all well; somebody's filter in front."""
+    """Not attached; no app; all well; somebody's filter behind and in front."""
     host = bench.net.host
     daemon = bench.daemon(d.section("unproxy") + inline.listener(), cls=InlineDaemon, start=False)
     code, found = doctor(host, "-c", daemon.file)
@@ -119,13 +123,19 @@ def test_inline(bench):
     assert found["address hook"][0][0] == "OK" and found["address hook"][0][1].endswith(" programs of ours, none of others")
     assert all(bytes(s) == b"" for s in app.seen)
 
-    subprocess.run(host.argv(["tc", "filter", "add", "dev", "wire", "ingress", "pref", "7", *UDP]), check=True)
-    assert doctor(host, "-c", daemon.file)[1]["interface wire"] == [("OK", "2 programs of ours, behind them: u32 (tc ingress priority 7)")]
-    subprocess.run(host.argv(["tc", "filter", "del", "dev", "wire", "ingress", "pref", "7"]), check=True)
-    daemon.stop()
-    subprocess.run(host.argv(["tc", "qdisc", "add", "dev", "wire", "clsact"]), check=True)
-    subprocess.run(host.argv(["tc", "filter", "add", "dev", "wire", "ingress", "pref", "1", *UDP]), check=True)
+    # Filters of others: behind ours, and, where ours are filters, too (tcx = no), before them.
+    tc(host, "qdisc", "add", "dev", "wire", "clsact")
+    tc(host, "filter", "add", "dev", "wire", "ingress", "pref", "1", *UDP)
+    assert doctor(host, "-c", daemon.file)[1]["interface wire"] == [("OK", "2 programs of ours, behind them: u32 (tc ingress priority 1)")]
+    daemon.end()
+    inline.detach(host)
+    daemon = bench.daemon(d.section("unproxy", tcx="no") + inline.listener(), cls=InlineDaemon)
     assert doctor(host, "-c", daemon.file)[1]["interface wire"] == [("WARN", "others' programs stand first: u32 (tc ingress priority 1)")]
+    tc(host, "filter", "del", "dev", "wire", "ingress", "pref", "1")
+    assert levels(doctor(host, "-c", daemon.file)[1], "interface wire") == ["OK"]
+    daemon.end()
+    inline.detach(host)
+    tc(host, "qdisc", "del", "dev", "wire", "clsact")
 
 
 def test_without_privilege(bench):

@@ -53,7 +53,7 @@ static bool add_program(struct survey *survey, uint32_t id, const char *where, b
 struct filters {
 	struct survey *survey;
 	enum tc_way way;
-	bool behind_ours; /* ours are tcx programs */
+	bool behind_ours; /* ours are tcx programs, or would be */
 };
 
 static const struct rtattr *find_attr(const struct rtattr *at, int len, unsigned short type)
@@ -136,10 +136,15 @@ static int query_tcx(uint32_t index, enum tc_way way, const char *where, struct 
 	return err == -EINVAL || err == -EOPNOTSUPP ? 0 : err;
 }
 
+static bool before_filters(uint32_t index, enum tc_way way)
+{
+	return tcx_has_ours(index, way) || (tcx_supported() && !tc_has_ours(index, way));
+}
+
 int survey_interface(uint32_t index, struct survey *ret)
 {
-	struct filters in = { ret, TC_IN, tcx_has_ours(index, TC_IN) };
-	struct filters out = { ret, TC_OUT, tcx_has_ours(index, TC_OUT) };
+	struct filters in = { ret, TC_IN, before_filters(index, TC_IN) };
+	struct filters out = { ret, TC_OUT, before_filters(index, TC_OUT) };
 	int err = query_tcx(index, TC_IN, "tcx ingress", ret);
 
 	if (!err)

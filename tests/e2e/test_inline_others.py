@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The inline engine's programs among others' on the same interfaces, and on interfaces that come and go."""
+import signal
 import subprocess
 
 import pytest
@@ -55,6 +56,17 @@ def kinds(ns, device):
 
 
 # ---- tcx ----
+
+@needs_tcx
+def test_a_reload_puts_the_programs_in_place_of_themselves(bench, start, host):
+    Recorder(host, inline.PORT, HOST4)
+    daemon = start()
+    for n in range(1, 4):
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_for("reload.done", count=n)
+    assert not daemon.events("reload.refused") and kinds(host, "wire") == (["ingress", "egress"], [])
+    assert echo(bench.net.client, HOST4, inline.PORT)
+
 
 @needs_tcx
 @pytest.mark.parametrize("first,second", [(CLSACT, ""), ("", CLSACT)], ids=["from clsact", "from tcx"])

@@ -93,6 +93,15 @@ def test_somebody_elses_port(bench):
     assert check(bench.net.host, "-c", daemon.file) == (0, ""), "its own daemon is nobody else"
 
 
+def test_a_circle(bench, tmp_path):
+    """The server is the listener itself, by an address of this host that only the host knows for its own."""
+    file = tmp_path / "circle.conf"
+    file.write_text(d.listener() + d.backend(server=f"{HOST4}:8080"))
+    code, said = check(bench.net.host, "-c", file)
+    assert code == 0 and ": warning: server: is [listener main] itself, whose backend this is: connections would go in a circle\n" in said, said
+    assert check(bench.net.client, "--strict", "--offline", "-c", file) == (0, "")
+
+
 def comm():
     with open("/proc/self/comm") as f:
         return f.read().strip()

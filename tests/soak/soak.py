@@ -36,7 +36,7 @@ SHORT = int(os.environ.get("SOAK_SHORT", "100000"))
 IO_URING = os.environ.get("SOAK_IO_URING", "yes")
 PAUSE_S = 1  # between two rounds of a kind: the machine is busy, and not more
 RELOAD_S, CONTROL_S, MAPS_EVERY = 7, 2, 2
-MIB = 1 << 20
+EMPTY_AT_REST = {f"relay/{name}" for name in ("connections", "direction_of", "sources", "targets")} | {"hook/handshakes", "inline/partials"}
 
 # name: (client, server, connections a round, at a time, how it is judged)
 KINDS = {
@@ -268,7 +268,7 @@ def main():
         bad = soak.failures or report(soak)
         if not bad:
             daemon.all_flows_ended(30)
-            until(lambda: not any(n for name, n in map_entries().items() if name.startswith("relay")), lambda: f"left: {map_entries()}", 30)
+            until(lambda: not any(n for name, n in map_entries().items() if name in EMPTY_AT_REST), lambda: f"left: {map_entries()}", 30)
             until(lambda: sum(leaks.fds(daemon.pid).values()) <= sum_of(bench.snapshot) + daemon.pooled_pipe_fds,
                   lambda: f"descriptors: {bench.snapshot.before} before, {leaks.fds(daemon.pid)} now", 30)
             port = next(row[4] for row in rows() if row[0] == "inline-cut-short")

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -281,6 +282,30 @@ def test_the_clock_jumps(bench, faults, start):
     records = daemon.records()
     assert len({r["time"][:4] for r in records}) == 3
     assert all(0 <= r["duration"] < 5 for r in records), max(records, key=lambda r: r["duration"])
+
+
+def test_a_control_client_that_never_reads(bench, start):
+    """It asks and asks: nobody else waits for it, its answers are bounded, and in the end it is dropped."""
+    daemon = start()
+    Recorder(bench.net.host, d.BACKEND_PORT)
+    deaf = socket.socket(socket.AF_UNIX)
+    deaf.connect(daemon.control)
+    deaf.setblocking(False)
+    rss, asked = daemon.rss_kib(), 0
+    try:
+        while not daemon.events("control.dropped"):
+            try:
+                asked += deaf.send(b'{"v":1,"cmd":"help"}\n' * 1000)
+            except BlockingIOError:
+                pass
+            works(bench, 3)
+            assert json.loads(daemon.ask("status", "--json"))["pid"] == daemon.pid
+            assert asked < 64 << 20, "it is listened to without end"
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    assert daemon.wait_for("control.dropped")["reason"] == "it does not read"
+    assert daemon.rss_kib() - rss < 20 << 10
+    deaf.close()
 
 
 # ---- inline ----

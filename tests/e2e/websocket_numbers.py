@@ -6,13 +6,15 @@ websocket_numbers.py URI SOURCE COUNT PAUSE   until stdin ends; a line of JSON w
 """
 import asyncio
 import json
+import socket
 import sys
+import time
 
 import websockets
 
 URI, SOURCE, COUNT, PAUSE = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 HEADER = b"PROXY TCP4 198.51.100.%d 203.0.113.9 %d 443\r\n"
-state = {"messages": 0, "short": 0, "wrong": []}
+state = {"messages": 0, "short": 0, "slowest_ms": 0, "wrong": []}
 over = asyncio.Event()
 
 
@@ -20,7 +22,6 @@ async def connect(n):
     """Through the balancer: its header first, then the WebSocket's handshake on the same connection."""
     host, port = URI.split("//")[1].split(":")
     loop = asyncio.get_running_loop()
-    import socket
     s = socket.socket()
     s.setblocking(False)
     s.bind((SOURCE, 0))
@@ -30,11 +31,13 @@ async def connect(n):
 
 
 async def say(ws, text):
+    began = time.monotonic()
     await ws.send(text)
     back = await asyncio.wait_for(ws.recv(), 20)
     if back != text:
         raise AssertionError(f"sent {text!r}, got {back!r}")
     state["messages"] += 1
+    state["slowest_ms"] = max(state["slowest_ms"], round(1000 * (time.monotonic() - began)))
 
 
 async def count(n, opened):

@@ -349,6 +349,30 @@ static void a_failed_probe_costs_its_client_nothing(void **state)
 #define ROUNDS 50000
 
 /* Servers fail and come back at random under everyone's hands. */
+/* Connections that another process has opened count like those that were picked. */
+static void connections_from_elsewhere(void **state)
+{
+	_cleanup_pool_ struct pool *pool = MAKE(LEASTCONN, 1, 1);
+	struct pool_tried tried = { 0 };
+	struct pool_stat stat;
+	struct up_addr addr;
+
+	assert_int_equal(addr_parse("10.0.0.1:2", &addr), 0);
+	assert_int_equal(pool_join(pool, &addr, NULL), 1);
+	assert_int_equal(pool_join(pool, &addr, &tried), 1);
+	assert_true(pool_stat(pool, 1, &stat));
+	assert_int_equal(stat.active, 2);
+	assert_int_equal(stat.total, 0);
+	assert_int_equal(pool_pick(pool, &tried, 0), 0);
+	assert_int_equal(pool_pick(pool, &tried, 0), -EAGAIN);
+	assert_int_equal(pick(pool, 0), 0); /* it has fewer */
+	pool_release(pool, 1);
+	assert_true(pool_stat(pool, 1, &stat));
+	assert_int_equal(stat.active, 1);
+	addr.port = 3;
+	assert_int_equal(pool_join(pool, &addr, NULL), -ENOENT);
+}
+
 static void *work(void *arg)
 {
 	struct pool *pool = arg;
@@ -417,6 +441,7 @@ int main(void)
 		cmocka_unit_test(a_probe_that_is_never_heard_of),
 		cmocka_unit_test(failures_in_a_crowd_count_once),
 		cmocka_unit_test(a_failed_probe_costs_its_client_nothing),
+		cmocka_unit_test(connections_from_elsewhere),
 		cmocka_unit_test(workers_together),
 	};
 

@@ -102,11 +102,24 @@ static void armed_again_by_its_own_handler(void **state)
 	assert_int_equal(again.place, 0);
 }
 
+static void what_is_left_is_told(void **state)
+{
+	(void)state;
+	assert_int_equal(loop_timer_left(t.loop, &t.end), 0);
+	assert_int_equal(loop_timer_arm(t.loop, &t.end, 5000), 0);
+	assert_int_equal(loop_timer_left(t.loop, &t.end), 5000);
+	assert_int_equal(loop_timer_arm(t.loop, &t.end, 0), 0);
+	assert_int_equal(loop_timer_left(t.loop, &t.end), 1); /* it is armed */
+	loop_timer_cancel(t.loop, &t.end);
+	assert_int_equal(loop_timer_left(t.loop, &t.end), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(in_order_of_their_deadlines, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(armed_again_by_its_own_handler, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_left_is_told, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,7 +64,6 @@ static int send_pins(int fd, enum takeover_pins which, const struct kern_shared 
 	write_u8(&w, (uint8_t)which);
 	write_text(&w, told->path);
 	write_u32(&w, told->abi);
-	write_u32(&w, told->ring_base);
 	write_u32(&w, told->workers);
 	return say(fd, &w, buf, &told->fd, 1);
 }

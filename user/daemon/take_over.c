@@ -115,7 +115,6 @@ static int receive_pins(struct take_over_all *all, char *why, size_t why_size)
 		read_text(&message.body, all->paths[which], sizeof(all->paths[which]));
 		pins->path = all->paths[which];
 		pins->abi = read_u32(&message.body);
-		pins->ring_base = read_u32(&message.body);
 		pins->workers = read_u32(&message.body);
 		pins->fd = message_take(&message, 0);
 	} else {

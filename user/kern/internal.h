@@ -8,8 +8,10 @@
 struct bpf_map;
 struct relay_bpf;
 
-/* Rings of an instance; the one that shares its maps has the other half of `rings`. */
+/* `rings` is of sets: one for each instance that shares the maps, with room for so many. Those
+ * that handed over may still have some of their connections. */
 #define KERN_RINGS 512U
+#define KERN_RING_SETS 32U
 
 /* The slots of one worker, taken in turn, so that each rests for as long as possible before it
  * is used again. Free is what has no token: an instance that shares the maps may take it, too. */

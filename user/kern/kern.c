@@ -66,10 +66,35 @@ static int set_sizes(struct kern *kern, uint32_t shown)
 	if (!err)
 		err = bpf_map__set_max_entries(kern->skel->maps.directions, kern->slots);
 	if (!err)
-		err = bpf_map__set_max_entries(kern->skel->maps.rings, 2 * KERN_RINGS);
+		err = bpf_map__set_max_entries(kern->skel->maps.rings, KERN_RINGS * KERN_RING_SETS);
 	if (!err)
 		err = bpf_map__set_max_entries(kern->skel->maps.connections, shown);
 	return err;
+}
+
+/* The first set of rings that no instance has. 0 or -ENOSPC. */
+static int choose_rings(struct kern *kern)
+{
+	int fd = bpf_map__fd(kern->skel->maps.rings);
+	uint32_t id;
+
+	for (uint32_t set = 0; set < KERN_RING_SETS; set++) {
+		kern->ring_base = set * KERN_RINGS;
+		if (bpf_map_lookup_elem(fd, &kern->ring_base, &id) < 0 && errno == ENOENT)
+			return 0;
+	}
+	return -ENOSPC;
+}
+
+/* Events for what is left of them would be nobody's. */
+static void give_rings(const struct kern *kern)
+{
+	for (uint32_t i = 0; i < kern->workers; i++) {
+		uint32_t place = kern->ring_base + i;
+
+		if (kern->ring_fds && kern->ring_fds[i] >= 0)
+			(void)bpf_map_delete_elem(bpf_map__fd(kern->skel->maps.rings), &place);
+	}
 }
 
 /* Of those that one worker may have: with directions of fewer workers it may have more. */
@@ -146,7 +171,6 @@ static int shared_maps(struct kern *kern, const struct kern_params *params, char
 	const struct kern_shared *shared = params->shared;
 	int err = shared->abi == UP_RELAY_ABI && kern->workers <= KERN_RINGS ? 0 : -ESTALE;
 
-	kern->ring_base = shared->ring_base ? 0 : KERN_RINGS;
 	if (!err)
 		err = kern_pin_adopt(kern, shared);
 	if (err)
@@ -172,7 +196,9 @@ static int bring_up(struct kern *kern, const struct kern_params *params, char *w
 	err = relay_bpf__load(kern->skel);
 	if (err)
 		return kern_fail(why, why_size, "load", err);
-	err = make_rings(kern, params->shared);
+	err = choose_rings(kern);
+	if (!err)
+		err = make_rings(kern, params->shared);
 	if (err)
 		return kern_fail(why, why_size, "event rings", err);
 	err = map_directions(kern);
@@ -248,6 +274,8 @@ void kern_close(struct kern *kern)
 		(void)bpf_prog_detach2(bpf_program__fd(kern->skel->progs.up_verdict),
 				       bpf_map__fd(kern->skel->maps.sources),
 				       BPF_SK_SKB_STREAM_VERDICT);
+	if (kern->skel)
+		give_rings(kern);
 	if (kern->shared)
 		cleanup_close(&kern->pin_dir_fd);
 	else
@@ -280,7 +308,6 @@ struct kern_shared kern_tell(const struct kern *kern)
 		.path = kern->pin_path,
 		.fd = kern->pin_dir_fd,
 		.abi = UP_RELAY_ABI,
-		.ring_base = kern->ring_base,
 		.workers = kern->workers,
 	};
 }

@@ -28,7 +28,6 @@ struct kern_shared {
 	const char *path; /* of its pins */
 	int fd;           /* the directory, locked; still the caller's */
 	uint32_t abi;     /* UP_RELAY_ABI of its programs */
-	uint32_t ring_base;
 	uint32_t workers;
 };
 

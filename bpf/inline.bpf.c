@@ -191,3 +191,19 @@ int up_sweep(struct __sk_buff *skb)
 	flow_end(&key, flow, UP_END_GONE);
 	return 1;
 }
+
+/* As up_sweep: the flow ends because somebody said so. The daemon resets its socket. */
+SEC("tc")
+int up_kill(struct __sk_buff *skb)
+{
+	struct up_flow_key key = {};
+	struct up_flow *flow;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &key, sizeof(key)))
+		return -1;
+	flow = bpf_map_lookup_elem(&flows, &key);
+	if (!flow || flow_state(flow_word(flow)) != UP_FLOW_OPEN || flow->marks & UP_FLOW_ENDED)
+		return 0;
+	flow_end(&key, flow, UP_END_KILLED);
+	return 1;
+}

@@ -69,6 +69,7 @@ enum up_flow_end {
 	UP_END_SERVER_RESET = 4,
 	UP_END_GONE = 5,   /* silent for long, and no socket is left */
 	UP_END_REUSED = 6, /* a new connection came from the same address and port */
+	UP_END_KILLED = 7, /* `unproxy kill` */
 };
 
 /* What stood where a header should have: in the client's place, for want of one. */

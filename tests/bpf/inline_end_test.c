@@ -53,6 +53,22 @@ static void server_first(void)
 	ended_by(UP_END_SERVER_FIN, 14, 3);
 }
 
+/* Told once, and what the host still says is translated: its RST is the sender's end. */
+static void killed(void)
+{
+	assert_int_equal(lab_kill(), 0); /* no such flow */
+	handshake();
+	assert_int_equal(lab_kill(), 0); /* not open */
+	lab_begin(lab.mode);
+	opened(HEADER_EVEN, "0123456789");
+	answered_with(0, 10, ACK, "");
+	assert_int_equal(lab_kill(), 1);
+	ended_by(UP_END_KILLED, 10, 0);
+	assert_int_equal(lab_kill(), 0);
+	answered_with(0, 10, RST | ACK, "");
+	assert_false(lab_event(false));
+}
+
 static void at_once(void)
 {
 	opened(HEADER_EVEN, "0123456789");
@@ -184,6 +200,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LAB_TEST(client_first),
 		LAB_TEST(server_first),
+		LAB_TEST(killed),
 		LAB_TEST(at_once),
 		LAB_TEST(fin_with_the_header),
 		LAB_TEST(fin_right_behind_the_header),

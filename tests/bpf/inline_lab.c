@@ -163,16 +163,25 @@ bool lab_flow(struct up_flow *ret)
 	return !bpf_map_lookup_elem(bpf_map__fd(lab.skel->maps.flows), &key, ret);
 }
 
-int lab_sweep(void)
+static int run_on_flow(const struct bpf_program *program)
 {
 	uint8_t bytes[64] = { 0 };
 	struct up_flow_key key = lab_key(lab.wire.local_port);
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = bytes, .data_size_in = sizeof(bytes));
 
 	memcpy(bytes + ETH_HLEN, &key, sizeof(key));
-	assert_int_equal(bpf_prog_test_run_opts(bpf_program__fd(lab.skel->progs.up_sweep), &opts),
-			 0);
+	assert_int_equal(bpf_prog_test_run_opts(bpf_program__fd(program), &opts), 0);
 	return (int)opts.retval;
+}
+
+int lab_sweep(void)
+{
+	return run_on_flow(lab.skel->progs.up_sweep);
+}
+
+int lab_kill(void)
+{
+	return run_on_flow(lab.skel->progs.up_kill);
 }
 
 /* A value that user space writes has no timer. */

@@ -104,6 +104,9 @@ bool lab_event(bool wait);
 /* Run up_sweep on the flow. Returns what it returned. */
 int lab_sweep(void);
 
+/* The same with up_kill. */
+int lab_kill(void);
+
 /* Let the header's time be over. */
 void lab_expire(void);
 

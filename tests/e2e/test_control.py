@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The control socket: who may ask, what is answered, and what a bad client can do (nothing)."""
+import contextlib
 import json
 import os
 import socket
 import stat
+import threading
 
 import pytest
 
+from harness import apps, headers, inline
 from harness import daemon as d
 from harness.wait import until
 
@@ -119,3 +122,148 @@ def run_status(daemon, code):
     done = subprocess.run([tools.UNPROXY, "status", "--control", daemon.control], capture_output=True, text=True, timeout=20)
     assert done.returncode == code, done.stderr
     return done.stderr
+
+
+# ---- conns, kill ----
+
+CLIENTS = ["203.0.113.7", "203.0.113.8", "2001:db8::7"]
+
+
+def start(bench, engine):
+    if engine == "relay":
+        apps.Recorder(bench.net.host, d.BACKEND_PORT)
+        return bench.daemon(d.listener() + d.backend())
+    apps.Recorder(bench.net.host, inline.PORT, address="0.0.0.0")
+    return bench.daemon(inline.listener(), cls=inline.InlineDaemon)
+
+
+def connect(bench, client, port, tlvs=b""):
+    """A connection of that client, echoed once: it is joined."""
+    sock = bench.net.client.connect(d.LISTEN[4], d.PORT)
+    sock.settimeout(15)
+    sock.sendall(headers.v2(client, port, "2001:db8::9" if ":" in client else "203.0.113.9", tlvs=tlvs) + b"hello")
+    assert sock.recv(5) == b"hello"
+    return sock
+
+
+def open_connections(bench):
+    return [connect(bench, client, 40000 + n, headers.tlv(0xEA, b"\x01vpce-1") if n == 1 else b"") for n, client in enumerate(CLIENTS)]
+
+
+def conns(daemon, *filters):
+    return [json.loads(line) for line in daemon.ask("conns", "--json", *filters).splitlines()]
+
+
+def clients(daemon, *filters):
+    return sorted(c["client_ip"] for c in conns(daemon, *filters))
+
+
+def is_reset(sock):
+    try:
+        return sock.recv(1) == b"!"  # never: the end must be a RST
+    except ConnectionResetError:
+        return True
+
+
+@pytest.mark.parametrize("engine", ["relay", "inline"])
+def test_conns_and_kill(bench, engine):
+    daemon = start(bench, engine)
+    assert conns(daemon) == []
+    socks = open_connections(bench)
+    # The inline engine knows bytes when they are acknowledged, TLVs when the event was read.
+    found = until(lambda: (c := conns(daemon)) and len(c) == 3 and all(x["bytes_up"] == x["bytes_down"] == 5 for x in c)
+                  and any("tlv" in x for x in c) and {x["client_ip"]: x for x in c}, "three connections, whole")
+    assert set(found) == set(CLIENTS)
+    one = found[CLIENTS[1]]
+    assert (one["engine"], one["listener"], one["client_port"]) == (engine, "main", 40001)
+    assert (one["balancer_ip"], one["balancer_port"]) == socks[1].getsockname()
+    assert (one["version"], one["command"], one["tlv"]) == (2, "PROXY", {"aws_vpce_id": "vpce-1"})
+    assert one["destination_ip"] == "203.0.113.9" and one["event"] == "live" and one["duration"] > 0
+    assert one["backend_port"] == (d.BACKEND_PORT if engine == "relay" else inline.PORT)
+    assert one["path_up"] == one["path_down"] == ("copy" if engine == "relay" else "inline")
+    assert one["state"] == ("relay" if engine == "relay" else "open")
+
+    assert clients(daemon, "client=203.0.113.0/24") == CLIENTS[:2]
+    assert clients(daemon, "client=2001:db8::/32") == CLIENTS[2:]
+    assert clients(daemon, "vpce=vpce-1", "listener=main") == CLIENTS[1:2]
+    assert clients(daemon, f"engine={engine}", "balancer=10.77.0.1") == sorted(CLIENTS)
+    for nothing in ["client=192.0.2.0/24", "listener=other", "backend=other", "older=1h", "vpce=vpce-", "r1", "server=192.0.2.1"]:
+        assert conns(daemon, nothing) == []
+    for wrong in ["client=10.0.0.1/8", "older=1", "colour=red", "engine=both", "x1"]:
+        assert not daemon.ask("conns", "--json", wrong, expect=1)
+    table = daemon.ask("conns").splitlines()
+    assert len(table) == 4 and all(any(f"{client}" in line for line in table[1:]) for client in CLIENTS)
+
+    daemon.ask("kill", expect=2)
+    assert daemon.ask("kill", "client=192.0.2.1") == "killed: 0\n"
+    assert clients(daemon) == sorted(CLIENTS)
+    assert daemon.ask("kill", one["conn"]) == "killed: 1\n"
+    assert is_reset(socks[1])
+    until(lambda: clients(daemon) == [CLIENTS[0], CLIENTS[2]] or clients(daemon) == [CLIENTS[2], CLIENTS[0]], "two are left")
+    socks[0].sendall(b"still")
+    assert socks[0].recv(5) == b"still"
+    assert daemon.ask("kill", "all") == "killed: 2\n"
+    assert is_reset(socks[0]) and is_reset(socks[2])
+    assert len(daemon.records(3, event="end", reason="killed")) == 3
+    assert conns(daemon) == []
+    connect(bench, CLIENTS[0], 41000).close()
+
+
+def test_inline_conns_after_a_restart(bench):
+    """What the next controller knows of a connection is what the kernel kept of it."""
+    daemon = start(bench, "inline")
+    socks = open_connections(bench)
+    before = until(lambda: (c := conns(daemon)) and len(c) == 3 and {x["client_ip"]: x for x in c}, "three connections")
+    daemon.kill()
+    daemon.spawn().wait_for("ready", count=2)
+    after = {x["client_ip"]: x for x in conns(daemon)}
+    assert set(after) == set(CLIENTS)
+    for client in CLIENTS:
+        for key in ("conn", "client_port", "balancer_port", "listener", "version", "backend_port"):
+            assert after[client][key] == before[client][key]
+    assert daemon.ask("kill", "client=203.0.113.0/24") == "killed: 2\n"
+    assert is_reset(socks[0]) and is_reset(socks[1])
+    socks[2].sendall(b"still")
+    assert socks[2].recv(5) == b"still"
+
+
+def test_lists_of_many(bench):
+    """300 connections: lists while others come, go and are killed; and asked for by those who never read."""
+    daemon = bench.daemon(d.listener() + d.backend())
+    apps.Recorder(bench.net.host, d.BACKEND_PORT)
+    stay = [connect(bench, CLIENTS[0], 1000 + n) for n in range(300)]
+    stop = threading.Event()
+
+    def churn():
+        while not stop.is_set():
+            some = []
+            with contextlib.suppress(ConnectionResetError, BrokenPipeError):  # killed
+                for n in range(20):
+                    some.append(connect(bench, CLIENTS[1], 5000 + n))
+            for s in some:
+                s.close()
+    thread = threading.Thread(target=churn)
+    thread.start()
+    killed = 0
+    try:
+        for _ in range(30):
+            found = conns(daemon)
+            assert len({c["conn"] for c in found}) == len(found), "none is told twice"
+            assert sum(c["client_ip"] == CLIENTS[0] for c in found) == 300, "none that stays is left out"
+            killed += int(daemon.ask("kill", f"client={CLIENTS[1]}").split()[1])
+    finally:
+        stop.set()
+        thread.join()
+    assert killed == len(daemon.records(killed, reason="killed"))
+
+    before = daemon.rss_kib()
+    deaf = [Control(daemon) for _ in range(8)]
+    for c in deaf:
+        c.send('{"v":1,"cmd":"conns"}\n' * 500)
+    assert len(conns(daemon, f"client={CLIENTS[0]}")) == 300
+    assert daemon.rss_kib() - before < 16384
+    deaf[0].close()
+    daemon.wait_for("control.dropped", count=7)
+    assert len(conns(daemon, f"client={CLIENTS[0]}")) == 300
+    for s in stay + deaf[1:]:
+        s.close()

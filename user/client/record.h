@@ -12,6 +12,7 @@ enum record_event {
 	RECORD_START,   /* ... has just been connected to its backend */
 	RECORD_REFUSED, /* never relayed: reason says why */
 	RECORD_PROBE,   /* a health check: empty connect or LOCAL without data */
+	RECORD_LIVE,    /* it goes on; not in the log, but in `unproxy conns` */
 };
 
 enum record_path {

@@ -17,10 +17,8 @@
 #define FIXED_MAX 4096
 
 static const char *const event_names[] = {
-	[RECORD_END] = "end",
-	[RECORD_START] = "start",
-	[RECORD_REFUSED] = "refused",
-	[RECORD_PROBE] = "probe",
+	[RECORD_END] = "end",     [RECORD_START] = "start", [RECORD_REFUSED] = "refused",
+	[RECORD_PROBE] = "probe", [RECORD_LIVE] = "live",
 };
 
 static const char *const path_names[] = {

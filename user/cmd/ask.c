@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,8 @@ int ask_open(const struct ask_flags *flags, const char *name, struct ask **ret)
 		free(ask);
 		return fd;
 	}
+	/* A daemon that dies, or a reader of ours, is met as an error. */
+	(void)signal(SIGPIPE, SIG_IGN);
 	ask->name = name;
 	ask->stream = fdopen(fd, "r+e");
 	if (!ask->stream) {
@@ -216,6 +219,29 @@ int ask_once(const struct ask_flags *flags, const char *cmd, json_t *args, json_
 	*ret = json_incref(json_object_get(line, "data"));
 	json_decref(line);
 	return EXIT_SUCCESS;
+}
+
+json_t *ask_words(const char *name, const char *bare, int n, char *const *words)
+{
+	json_t *args = json_object();
+
+	for (int i = 0; i < n; i++) {
+		const char *equals = strchr(words[i], '=');
+		_cleanup_free_ char *key = NULL;
+
+		if (equals)
+			key = strndup(words[i], (size_t)(equals - words[i]));
+		else
+			key = strdup(bare);
+		if (!key ||
+		    json_object_set_new_nocheck(args, key,
+						json_string(equals ? equals + 1 : words[i])) != 0) {
+			(void)fprintf(stderr, "unproxy %s: not understood: %s\n", name, words[i]);
+			json_decref(args);
+			return NULL;
+		}
+	}
+	return args;
 }
 
 const json_t *ask_get(const json_t *object, const char *path)

@@ -9,10 +9,11 @@
 #define ASK_DEFAULT_PATH "/run/unproxy/control.sock"
 
 /* For the usage text of a command that asks. */
-#define ASK_HELP                                                                  \
-	"  --control PATH   the daemon's control socket (" ASK_DEFAULT_PATH ")\n" \
-	"  --json           as JSON, for programs\n"                              \
-	"  -h, --help       this text\n"
+#define ASK_HELP         \
+	ASK_CONTROL_HELP \
+	"  --json           as JSON, for programs\n" ASK_HELP_HELP
+#define ASK_CONTROL_HELP "  --control PATH   the daemon's control socket (" ASK_DEFAULT_PATH ")\n"
+#define ASK_HELP_HELP "  -h, --help       this text\n"
 
 struct ask_flags {
 	const char *control; /* the path */
@@ -44,6 +45,10 @@ int ask_read(struct ask *ask, ask_item_fn *fn, void *context, json_t **ret);
  * code, EXIT_SUCCESS with *ret; else EXIT_FAILURE: the daemon said no; EXIT_USAGE: it does
  * not answer. */
 int ask_once(const struct ask_flags *flags, const char *cmd, json_t *args, json_t **ret);
+
+/* NAME=VALUE words as the arguments of a request; a bare word is the id of a connection, bare's
+ * value. NULL, and a message on stderr: a word that is neither. */
+json_t *ask_words(const char *name, const char *bare, int n, char *const *words);
 
 /* The text of a member, or "" ; its number, or 0. For members of objects within: "a.b". */
 const char *ask_text(const json_t *object, const char *path);

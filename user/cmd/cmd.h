@@ -12,12 +12,18 @@ int cmd_run(int argc, char **argv); /* argv[0] is the subcommand's name */
 int cmd_check(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
+int cmd_conns(int argc, char **argv);
+int cmd_top(int argc, char **argv);
+int cmd_kill(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_deny(int argc, char **argv);
 int cmd_detach(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 
 extern const char cmd_run_usage[];
+extern const char cmd_conns_usage[];
+extern const char cmd_top_usage[];
+extern const char cmd_kill_usage[];
 extern const char cmd_status_usage[];
 extern const char cmd_check_usage[];
 extern const char cmd_doctor_usage[];

@@ -9,6 +9,9 @@
 
 const struct command commands[] = {
 	{ "run", cmd_run, "take the PROXY protocol off and relay to the backend", cmd_run_usage },
+	{ "conns", cmd_conns, "live connections with their true clients", cmd_conns_usage },
+	{ "top", cmd_top, "live connections in the terminal, the busiest first", cmd_top_usage },
+	{ "kill", cmd_kill, "reset connections", cmd_kill_usage },
 	{ "status", cmd_status, "what the running daemon is and does", cmd_status_usage },
 	{ "deny", cmd_deny, "refuse clients by their true address", cmd_deny_usage },
 	{ "detach", cmd_detach, "take what engine = inline left on the interfaces away",

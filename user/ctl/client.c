@@ -191,17 +191,28 @@ int ctl_fail(struct ctl_request *request, const char *error, const char *format,
 	va_start(ap, format);
 	(void)vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
+	ctl_plain(text);
 	return fail_with(request, error, text);
 }
 
 bool ctl_item(struct ctl_request *request, json_t *item)
 {
-	struct ctl_client *client = client_of(request);
-	json_t *body = json_object();
+	char *text = json_dumps(item, JSON_COMPACT);
+	bool more = ctl_item_text(request, text ? text : "null");
 
-	(void)json_object_set_new(body, "item", item);
+	free(text);
+	json_decref(item);
+	return more;
+}
+
+bool ctl_item_text(struct ctl_request *request, const char *json)
+{
+	struct ctl_client *client = client_of(request);
+	char *line = ctl_item_line(request->id, json);
+
 	request->n_items++;
-	say(request, body);
+	put(client, line);
+	free(line);
 	request->paused = client->out_len - client->out_at >= CTL_QUEUE_ENOUGH;
 	return !client->dead && !request->paused;
 }

@@ -19,7 +19,7 @@
 #define CTL_QUEUE_MAX (16U << 20)
 
 /* Nothing was read for so long, though there was something to read: dropped. */
-#define CTL_STALL_US 10000000
+#define CTL_STALL_US 5000000
 
 struct ctl_client {
 	struct list all; /* ctl->clients, the one that was silent longest first */

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "ctl/commands.h"
 
+#include "client/conn.h"
+
 const struct ctl_command ctl_commands[] = {
 	{ "help", ctl_cmd_help, "", "the commands there are" },
+	{ "conns", ctl_cmd_conns, CONN_FILTER_NAMES, "live connections, an item each" },
+	{ "kill", ctl_cmd_kill, CONN_FILTER_NAMES " all",
+	  "reset the connections that match; one filter at least, or \"all\":true" },
 	{ "status", ctl_cmd_status, "", "what the daemon is and does, in one object" },
 	{ "deny_add", ctl_cmd_deny_add, "rule", "refuse a network's clients, or allow them" },
 	{ "deny_del", ctl_cmd_deny_del, "cidr", "take back what deny_add said" },

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ID_MAX 128 /* its text: it is said again in each line of the answer */
@@ -18,6 +19,15 @@ static void refuse(struct ctl_message *message, const char *error, const char *f
 	va_start(ap, format);
 	(void)vsnprintf(message->text, sizeof(message->text), format, ap);
 	va_end(ap);
+	ctl_plain(message->text);
+}
+
+void ctl_plain(char *text)
+{
+	for (; *text; text++) {
+		if ((unsigned char)*text >= 0x80)
+			*text = '?';
+	}
 }
 
 static void take_id(struct ctl_message *message)
@@ -124,4 +134,16 @@ char *ctl_line(const json_t *id, json_t *body)
 	json_decref(body);
 	json_decref(line);
 	return whole;
+}
+
+char *ctl_item_line(const json_t *id, const char *json)
+{
+	char *text = id ? json_dumps(id, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+	char *line = NULL;
+
+	if (asprintf(&line, "{\"v\":%d,%s%s%s\"item\":%s}\n", CTL_PROTOCOL, text ? "\"id\":" : "",
+		     text ? text : "", text ? "," : "", json) < 0)
+		line = NULL;
+	free(text);
+	return line;
 }

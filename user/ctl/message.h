@@ -19,8 +19,15 @@ struct ctl_message {
 /* Read a request without its newline. commands ends with a row without a name. */
 struct ctl_message ctl_parse(const char *line, size_t len, const struct ctl_command *commands);
 
+/* A text for people with what callers said in it, maybe cut in the midst of a character: what is
+ * not ASCII becomes "?", because JSON takes no half characters. */
+void ctl_plain(char *text);
+
 /* One line with its newline, free() it: {"v":1,"id":ID,KEY:VALUE...}. body is taken and its
  * members follow. NULL: no memory. */
 char *ctl_line(const json_t *id, json_t *body);
+
+/* As ctl_line(), {"v":1,"id":ID,"item":JSON}. */
+char *ctl_item_line(const json_t *id, const char *json);
 
 #endif

@@ -57,6 +57,9 @@ int ctl_fail(struct ctl_request *request, const char *error, const char *format,
  * `more` is called. */
 bool ctl_item(struct ctl_request *request, json_t *item);
 
+/* The same of text that is JSON already. */
+bool ctl_item_text(struct ctl_request *request, const char *json);
+
 /* The text of an argument, or NULL if it is not there or no string. */
 const char *ctl_text(const struct ctl_request *request, const char *name);
 

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "inline/record.h"
+#include "obs/log.h"
 
 #define FORMER_MAX 1024U
 
@@ -188,4 +190,36 @@ void events_know(struct events *events, const struct up_flow_key *key, const str
 		known = open_flows_add(events->open, &fresh, NULL);
 	if (known)
 		known->seen = true;
+}
+
+bool events_live(const struct events *events, const struct up_flow_key *key,
+		 const struct up_flow *flow, struct conn *ret)
+{
+	const struct open_flow *open = open_flows_find(events->open, key, flow->created_ns);
+	struct record_around with = around(events, policy_find(events->policy, flow->listener),
+					   flow->listener);
+
+	if (flow->state == UP_FLOW_REFUSED || flow->marks & UP_FLOW_ENDED)
+		return false;
+	with.open = open;
+	*ret = (struct conn){
+		.number = flow_number(key, flow->created_ns),
+		.state = record_flow_state(flow),
+		.record = record_of_flow(key, flow, &with, clock_us(CLOCK_MONOTONIC) * 1000),
+		.tlvs = open ? open->tlvs : NULL,
+	};
+	return true;
+}
+
+void events_say(const struct events *events)
+{
+	for (size_t i = 0; i < events->policy->n_listeners; i++) {
+		const struct inline_counters *c = &events->counters[i];
+
+		log_info("inline.listener listener=%s opened=%llu ended=%llu refused=%llu "
+			 "probes=%llu",
+			 events->policy->listeners[i]->name, (unsigned long long)c->opened,
+			 (unsigned long long)c->ended, (unsigned long long)c->refused,
+			 (unsigned long long)c->probes);
+	}
 }

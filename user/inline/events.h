@@ -3,8 +3,10 @@
 #ifndef INLINE_EVENTS_H
 #define INLINE_EVENTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
+#include "client/conn.h"
 #include "client/log.h"
 #include "inline/open_flows.h"
 #include "inline/policy.h"
@@ -57,5 +59,12 @@ void events_take(struct events *events, const struct up_flow_event *event, const
 /* A connection that the map has, and maybe no event of ours told of: one that an earlier
  * daemon logged the start of. Its TLVs and destination are in no map: its line lacks them. */
 void events_know(struct events *events, const struct up_flow_key *key, const struct up_flow *flow);
+
+/* Log what was counted for each listener. */
+void events_say(const struct events *events);
+
+/* A connection of the map as it is shown; its TLVs stay the events'. False: it is over. */
+bool events_live(const struct events *events, const struct up_flow_key *key,
+		 const struct up_flow *flow, struct conn *ret);
 
 #endif

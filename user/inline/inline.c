@@ -423,19 +423,21 @@ const struct kern_hook *inline_hook(const struct inline_engine *engine)
 	return engine ? engine->hook : NULL;
 }
 
+const struct kern_inline *inline_kern(const struct inline_engine *engine)
+{
+	return engine->kern;
+}
+
+const struct events *inline_events(const struct inline_engine *engine)
+{
+	return &engine->events;
+}
+
 /* ---- stop ---- */
 
 static void say_off(const struct inline_engine *engine, bool detach)
 {
-	for (size_t i = 0; i < engine->policy.n_listeners; i++) {
-		const struct inline_counters *c = &engine->events.counters[i];
-
-		log_info("inline.listener listener=%s opened=%llu ended=%llu refused=%llu "
-			 "probes=%llu",
-			 engine->policy.listeners[i]->name, (unsigned long long)c->opened,
-			 (unsigned long long)c->ended, (unsigned long long)c->refused,
-			 (unsigned long long)c->probes);
-	}
+	events_say(&engine->events);
 	if (detach)
 		log_info("inline.off connections=%zu action=detached",
 			 open_flows_count(engine->events.open));

@@ -13,7 +13,9 @@
 #include "kern/hook.h"
 #include "loop/loop.h"
 
+struct events;
 struct inline_engine;
+struct kern_inline;
 
 struct inline_params {
 	const struct conf *conf;
@@ -44,5 +46,9 @@ void inline_stop(struct inline_engine *engine);
 
 /* As inline_stop(), for another daemon that goes on: the programs stay in any case. */
 void inline_leave(struct inline_engine *engine);
+
+/* What it has to tell of its connections. */
+const struct kern_inline *inline_kern(const struct inline_engine *engine);
+const struct events *inline_events(const struct inline_engine *engine);
 
 #endif

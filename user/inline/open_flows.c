@@ -46,13 +46,30 @@ void open_flows_free(struct open_flows *flows)
 	free(flows);
 }
 
-static struct open_flow **bucket_of(const struct open_flows *flows, const struct up_flow_key *key)
+/* FNV-1a. */
+static uint64_t hash_of(const struct up_flow_key *key)
 {
 	const uint8_t *bytes = (const uint8_t *)key;
 	uint64_t hash = UINT64_C(14695981039346656037);
 
 	for (size_t i = 0; i < sizeof(*key); i++)
 		hash = (hash ^ bytes[i]) * UINT64_C(1099511628211);
+	return hash;
+}
+
+uint64_t flow_number(const struct up_flow_key *key, uint64_t created_ns)
+{
+	uint64_t number = hash_of(key);
+
+	for (size_t i = 0; i < sizeof(created_ns); i++)
+		number = (number ^ (created_ns >> i * 8 & 0xff)) * UINT64_C(1099511628211);
+	return number ? number : 1;
+}
+
+static struct open_flow **bucket_of(const struct open_flows *flows, const struct up_flow_key *key)
+{
+	uint64_t hash = hash_of(key);
+
 	return &flows->buckets[(hash ^ hash >> 32) & flows->mask];
 }
 

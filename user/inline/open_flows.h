@@ -45,6 +45,9 @@ void open_flows_remove(struct open_flows *flows, struct open_flow *flow);
 /* Forget those whose end was never told: all that are not `seen`. The marks are cleared. */
 void open_flows_remove_unseen(struct open_flows *flows);
 
+/* A number for a connection, the same whoever asks and as long as it lives; never 0. */
+uint64_t flow_number(const struct up_flow_key *key, uint64_t created_ns);
+
 size_t open_flows_count(const struct open_flows *flows);
 
 #endif

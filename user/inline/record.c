@@ -17,6 +17,7 @@ static const char *const end_names[] = {
 	[UP_END_SERVER_RESET] = "server_reset",
 	[UP_END_GONE] = "gone",
 	[UP_END_REUSED] = "reused",
+	[UP_END_KILLED] = "killed",
 };
 
 static struct up_addr endpoint(const uint8_t *ip, uint16_t port)
@@ -128,6 +129,53 @@ struct record record_of_event(const struct up_flow_event *event, const struct re
 	record.event = (uint8_t)kind_of(event, &record);
 	name_reason(event, &record);
 	return record;
+}
+
+/* As the programs fill an event, event_fill(). */
+static struct up_flow_event event_of_flow(const struct up_flow_key *key, const struct up_flow *flow,
+					  uint64_t now_ns)
+{
+	struct up_flow_event event = {
+		.kind = UP_EVENT_OPEN,
+		.listener = flow->listener,
+		.key = *key,
+		.now_ns = now_ns,
+		.created_ns = flow->created_ns,
+		.opened_ns = flow->opened_ns,
+		.bytes_up = flow->acked_up,
+		.bytes_down = flow->acked_down,
+		.client = flow->client,
+		.header_len = flow->state == UP_FLOW_OPEN ? flow->header_len : 0,
+		.version = flow->version,
+		.command = flow->command,
+	};
+
+	if (flow->marks & UP_FLOW_FIN_UP_ACKED && event.bytes_up)
+		event.bytes_up--;
+	if (flow->marks & UP_FLOW_FIN_DOWN_ACKED && event.bytes_down)
+		event.bytes_down--;
+	return event;
+}
+
+struct record record_of_flow(const struct up_flow_key *key, const struct up_flow *flow,
+			     const struct record_around *around, uint64_t now_ns)
+{
+	struct up_flow_event event = event_of_flow(key, flow, now_ns);
+	struct record record = record_of_event(&event, around);
+
+	record.event = RECORD_LIVE;
+	if (event.opened_ns)
+		record.path_up = record.path_down = RECORD_PATH_INLINE;
+	return record;
+}
+
+const char *record_flow_state(const struct up_flow *flow)
+{
+	static const char *const names[] = { "syn", "header", "open", "refused" };
+
+	if (flow->state == UP_FLOW_OPEN && flow->marks & (UP_FLOW_FIN_UP | UP_FLOW_FIN_DOWN))
+		return "half";
+	return flow->state < ARRAY_SIZE(names) ? names[flow->state] : "unknown";
 }
 
 const uint8_t *record_tlvs(const struct up_flow_event *event, const uint8_t *header,

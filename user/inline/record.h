@@ -24,6 +24,11 @@ struct record_around {
 struct record record_of_event(const struct up_flow_event *event,
 			      const struct record_around *around);
 
+/* The record of a flow that lives, and its state in a word (static). */
+struct record record_of_flow(const struct up_flow_key *key, const struct up_flow *flow,
+			     const struct record_around *around, uint64_t now_ns);
+const char *record_flow_state(const struct up_flow *flow);
+
 /* An OPEN event's TLVs in its header: NULL if there are none. *ret_len at most what the
  * log takes. */
 const uint8_t *record_tlvs(const struct up_flow_event *event, const uint8_t *header,

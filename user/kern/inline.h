@@ -92,6 +92,21 @@ int kern_inline_set_ports(struct kern_inline *kern, const struct up_ports *ports
 typedef void kern_flow_fn(void *context, const struct up_flow_key *key, const struct up_flow *flow);
 int kern_inline_each_flow(const struct kern_inline *kern, kern_flow_fn *fn, void *context);
 
+/* A walk in steps, over so many of them each time. Zeroed: at the beginning. */
+struct kern_flow_walk {
+	uint32_t place;
+	bool begun, over;
+};
+
+/* 0, with walk->over behind the last ones; or -errno. */
+int kern_inline_next_flows(const struct kern_inline *kern, struct kern_flow_walk *walk,
+			   kern_flow_fn *fn, void *context);
+
+/* It has been ended by us: its END event says so, and its packets are translated for as long as
+ * any flow's that ended. Whoever calls resets its socket. 0, -ENOENT: it is not open (any
+ * more), or -errno. */
+int kern_inline_end(const struct kern_inline *kern, const struct up_flow_key *key);
+
 /* Readable: kern_inline_consume() calls the event function, for so many at most. True: that
  * many there were, and maybe more. */
 int kern_inline_events_fd(const struct kern_inline *kern);

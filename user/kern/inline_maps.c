@@ -16,6 +16,9 @@
 #define KEY_ROOM 32 /* the longest key that map_keep() handles */
 #define BATCH 4096  /* more than a bucket of `flows` ever holds */
 
+/* Flows of a step of kern_inline_next_flows(): less than a millisecond. */
+#define WALK_BATCH 1024
+
 /* Connections the sweep looks at in a run: of 100,000 each every 100 seconds. */
 #define SWEEP_BATCH 1024
 #define SWEEP_SILENT_NS (60 * UINT64_C(1000000000))
@@ -160,6 +163,39 @@ int kern_inline_each_flow(const struct kern_inline *kern, kern_flow_fn *fn, void
 		in = &place;
 	}
 	return 0;
+}
+
+int kern_inline_next_flows(const struct kern_inline *kern, struct kern_flow_walk *walk,
+			   kern_flow_fn *fn, void *context)
+{
+	_cleanup_free_ struct flow_batch *batch = malloc(sizeof(*batch));
+	uint32_t count = WALK_BATCH;
+	int err;
+
+	if (!batch)
+		return -ENOMEM;
+	err = bpf_map_lookup_batch(bpf_map__fd(kern->skel->maps.flows),
+				   walk->begun ? &walk->place : NULL, &walk->place, batch->keys,
+				   batch->flows, &count, NULL);
+	err = err < 0 ? -errno : 0;
+	if (err && err != -ENOENT)
+		return err;
+	walk->begun = true;
+	walk->over = err == -ENOENT;
+	for (uint32_t i = 0; i < count; i++)
+		fn(context, &batch->keys[i], &batch->flows[i]);
+	return 0;
+}
+
+int kern_inline_end(const struct kern_inline *kern, const struct up_flow_key *key)
+{
+	uint8_t packet[ETH_HLEN + sizeof(*key)] = { 0 };
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = packet, .data_size_in = sizeof(packet));
+
+	memcpy(packet + ETH_HLEN, key, sizeof(*key));
+	if (bpf_prog_test_run_opts(bpf_program__fd(kern->skel->progs.up_kill), &opts) < 0)
+		return -errno;
+	return opts.retval == 1 ? 0 : -ENOENT;
 }
 
 int kern_inline_events_fd(const struct kern_inline *kern)

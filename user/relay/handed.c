@@ -14,6 +14,7 @@
 #include "relay/path_splice.h"
 #include "relay/path_uring.h"
 #include "relay/show.h"
+#include "relay/walk.h"
 #include "unproxy/proxy_header.h"
 
 _Static_assert((int)HANDED_HEADER == (int)SESSION_HEADER, "states are told by number");
@@ -126,6 +127,7 @@ void handed_suspend(struct session *session)
 		if (session->legs[side].source.fn)
 			loop_remove(loop, &session->legs[side].source);
 	}
+	walk_step_off(session->worker, session);
 	list_remove(&session->all);
 	list_remove(&session->turn);
 }

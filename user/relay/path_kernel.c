@@ -14,6 +14,7 @@
 #include "relay/law.h"
 #include "relay/listener.h"
 #include "relay/path_copy.h"
+#include "relay/walk.h"
 #include "unproxy/proxy_types.h"
 
 /* At the end of a stream: without any progress for so long, the law is broken. */
@@ -185,6 +186,7 @@ static int start(struct session *session, enum way way)
 		return err;
 	/* recv() gives one segment at a time now: only EAGAIN means empty. */
 	source->flags |= LEG_DRAIN | LEG_READABLE;
+	walk_step_off(session->worker, session);
 	list_remove(&session->all);
 	list_append(&session->worker->accelerated, &session->all);
 	return 0;

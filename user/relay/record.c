@@ -62,7 +62,7 @@ static enum record_path main_path(const struct flow *flow)
 	return flow->spliced >= flow->copied ? RECORD_PATH_SPLICE : RECORD_PATH_COPY;
 }
 
-static struct record describe(struct session *session, enum record_event event)
+static struct record describe_known(struct session *session, enum record_event event)
 {
 	struct worker *worker = session->worker;
 	struct record record = {
@@ -88,13 +88,29 @@ static struct record describe(struct session *session, enum record_event event)
 		.tlv_len = session->tlv_len,
 	};
 
-	/* The header knew better; asked for only when there is a log to tell. */
-	if (record.destination.family == UP_FAMILY_NONE)
-		record_own_address(session, &record.destination);
 	if (session->server >= 0)
 		record.backend = *pool_addr(session->rules->pool, session->server);
 	else if (session->state >= SESSION_RELAY) /* taken over, and not in our pool */
 		record_peer(session, &record.backend);
+	return record;
+}
+
+static struct record describe(struct session *session, enum record_event event)
+{
+	struct record record = describe_known(session, event);
+
+	/* The header knew better; asked for only when there is a log to tell. */
+	if (record.destination.family == UP_FAMILY_NONE)
+		record_own_address(session, &record.destination);
+	return record;
+}
+
+struct record record_live(struct session *session)
+{
+	struct record record = describe_known(session, RECORD_LIVE);
+
+	record.path_up = session->flows[UP].path;
+	record.path_down = session->flows[DOWN].path;
 	return record;
 }
 

@@ -19,6 +19,10 @@ void record_refused(struct session *session, enum up_reason reason, const char *
 void record_started(struct session *session);
 void record_ended(struct session *session);
 
+/* What is known of one that goes on; the address the balancer connected to only if the header
+ * has it. path_*: what moves the next bytes. */
+struct record record_live(struct session *session);
+
 /* An empty connect: counted, logged only with log_probes. */
 void record_probe(struct session *session);
 

@@ -123,6 +123,7 @@ struct worker {
 	struct list accelerated; /* with a socket under the verdict program */
 	struct list young;       /* not settled yet, oldest first */
 	struct list changed;     /* to be shown anew */
+	struct list walks;       /* struct relay_walk: looks at all sessions that are under way */
 	uint32_t n_sessions;
 	struct pipe_pool *pipes;
 	uint64_t realtime_offset_us; /* CLOCK_REALTIME - CLOCK_MONOTONIC, taken each second */

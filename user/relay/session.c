@@ -23,6 +23,7 @@
 #include "relay/path_uring.h"
 #include "relay/record.h"
 #include "relay/show.h"
+#include "relay/walk.h"
 
 #define NEVER_US UINT64_MAX
 
@@ -130,6 +131,7 @@ static void leave(struct session *session)
 	if (session->limited)
 		limits_give(worker->relay->limits, rules->state, &session->balancer);
 	show_gone(session);
+	walk_step_off(worker, session);
 	list_remove(&session->all);
 	list_remove(&session->turn);
 	free(session->tried);
@@ -345,6 +347,11 @@ static const struct {
 	[SESSION_CLOSED] = { "closed", NULL, 0 },
 };
 _Static_assert(ARRAY_SIZE(states) == SESSION__MAX, "a state without a row");
+
+const char *session_state_name(enum session_state state)
+{
+	return states[state].name;
+}
 
 static void enter(struct session *session, enum session_state next)
 {

@@ -159,6 +159,9 @@ void session_release(struct session *session);
 /* End a relayed connection with RST on both legs; reason is a static string. */
 void session_abort(struct session *session, const char *reason);
 
+/* "header", "connect", ... */
+const char *session_state_name(enum session_state state);
+
 /* For each second: set what only longer-lived connections need. */
 void session_settle(struct session *session);
 

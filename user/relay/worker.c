@@ -317,6 +317,7 @@ int worker_new(struct relay *relay, unsigned index, struct worker **ret)
 	list_init(&worker->sessions);
 	list_init(&worker->young);
 	list_init(&worker->changed);
+	list_init(&worker->walks);
 	list_init(&worker->accelerated);
 	list_init(&worker->channels);
 	worker->pipes = pipe_pool_new();

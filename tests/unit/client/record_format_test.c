@@ -132,10 +132,10 @@ static void nothing_known(void **state)
 
 static void events_and_commands(void **state)
 {
-	static const char *const events[] = { "end", "start", "refused", "probe" };
+	static const char *const events[] = { "end", "start", "refused", "probe", "live" };
 	struct record record = sample();
 
-	for (uint8_t i = 0; i < 4; i++) {
+	for (uint8_t i = 0; i < 5; i++) {
 		json_t *object;
 
 		record.event = i;

@@ -75,6 +75,32 @@ static void unknown_arguments(void **state)
 	refused("{\"v\":1,\"cmd\":\"kill\",\"\":1}", "bad_request", "argument");
 }
 
+/* What is said of it can be said in JSON, wherever it was cut. */
+static void half_characters(void **state)
+{
+	struct ctl_message message =
+		parse("{\"v\":1,\"cmd\":\"0123456789012345678901234567890\xc3\xa4\"}");
+	char *line = ctl_line(NULL, json_pack("{s:s}", "message", message.text));
+
+	assert_string_equal(message.error, "unknown_command");
+	assert_non_null(line);
+	free(line);
+	json_decref(message.args);
+}
+
+static void items(void **state)
+{
+	json_t *id = json_pack("[i]", 7);
+	char *line = ctl_item_line(id, "{\"a\":1}");
+
+	assert_string_equal(line, "{\"v\":1,\"id\":[7],\"item\":{\"a\":1}}\n");
+	free(line);
+	line = ctl_item_line(NULL, "{}");
+	assert_string_equal(line, "{\"v\":1,\"item\":{}}\n");
+	free(line);
+	json_decref(id);
+}
+
 static void long_ids(void **state)
 {
 	struct ctl_message message;
@@ -126,6 +152,7 @@ int main(void)
 		cmocka_unit_test(a_request),         cmocka_unit_test(each_refusal_has_a_name),
 		cmocka_unit_test(unknown_arguments), cmocka_unit_test(long_ids),
 		cmocka_unit_test(every_prefix),      cmocka_unit_test(lines),
+		cmocka_unit_test(half_characters),   cmocka_unit_test(items),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

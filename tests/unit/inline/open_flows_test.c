@@ -121,12 +121,23 @@ static void unseen_are_forgotten(void **state)
 	open_flows_free(NULL);
 }
 
+/* A connection's number: its own, and nobody else's who had the same ports before. */
+static void numbers(void **state)
+{
+	struct open_flow one = flow(1, 10), two = flow(2, 10);
+
+	assert_true(flow_number(&one.key, 10) == flow_number(&one.key, 10));
+	assert_true(flow_number(&one.key, 10) != flow_number(&one.key, 11));
+	assert_true(flow_number(&one.key, 10) != flow_number(&two.key, 10));
+	assert_true(flow_number(&one.key, 10) != 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(found_again),          cmocka_unit_test(a_new_one_replaces),
 		cmocka_unit_test(bounded_in_number),    cmocka_unit_test(bounded_in_bytes),
-		cmocka_unit_test(unseen_are_forgotten),
+		cmocka_unit_test(unseen_are_forgotten), cmocka_unit_test(numbers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

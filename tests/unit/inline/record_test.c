@@ -105,8 +105,8 @@ static void what_the_open_told(void **state)
 static void every_end(void **state)
 {
 	static const char *const names[] = {
-		"unknown",      "client_fin", "server_fin", "client_reset",
-		"server_reset", "gone",       "reused",     "unknown",
+		"unknown", "client_fin", "server_fin", "client_reset", "server_reset",
+		"gone",    "reused",     "killed",     "unknown",
 	};
 
 	for (uint8_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -243,6 +243,44 @@ static void tlvs(void **state)
 	assert_int_equal(len, 0);
 }
 
+/* What the kernel keeps of a connection is told as its end would be. */
+static void what_lives(void **state)
+{
+	struct up_flow_event like = event(UP_EVENT_END);
+	struct up_flow flow = {
+		.state = UP_FLOW_OPEN,
+		.header_len = 44,
+		.acked_up = 11, /* with its FIN */
+		.acked_down = 20,
+		.marks = UP_FLOW_FIN_UP | UP_FLOW_FIN_UP_ACKED,
+		.created_ns = like.created_ns,
+		.opened_ns = like.opened_ns,
+		.version = 1,
+		.command = UP_COMMAND_PROXY,
+		.client = like.client,
+	};
+	struct record record = record_of_flow(&like.key, &flow, &plain, like.now_ns);
+
+	assert_int_equal(record.event, RECORD_LIVE);
+	assert_int_equal(record.duration_us, 2000000);
+	assert_int_equal(record.bytes_up, 10);
+	assert_int_equal(record.bytes_down, 20);
+	assert_int_equal(record.header_len, 44);
+	assert_int_equal(record.path_up, RECORD_PATH_INLINE);
+	assert_null(record.reason);
+	assert_addr(&record.client, "203.0.113.7:5555");
+	assert_addr(&record.balancer, "10.0.0.1:4242");
+	assert_string_equal(record_flow_state(&flow), "half");
+	flow.marks = 0;
+	assert_string_equal(record_flow_state(&flow), "open");
+
+	flow = (struct up_flow){ .state = UP_FLOW_HEADER, .created_ns = like.created_ns };
+	record = record_of_flow(&like.key, &flow, &plain, like.now_ns);
+	assert_int_equal(record.path_up, RECORD_PATH_NONE);
+	assert_addr(&record.client, "10.0.0.1:4242");
+	assert_string_equal(record_flow_state(&flow), "header");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -255,6 +293,7 @@ int main(void)
 		cmocka_unit_test(what_it_looked_like),
 		cmocka_unit_test(health_checks),
 		cmocka_unit_test(tlvs),
+		cmocka_unit_test(what_lives),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

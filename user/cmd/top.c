@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* unproxy top: live connections, drawn anew every few seconds. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "cmd/ask.h"
+#include "cmd/cmd.h"
+#include "cmd/table.h"
+#include "cmd/terminal.h"
+#include "cmd/top_rows.h"
+
+#define INTERVAL_US 2000000
+#define COLUMNS_MIN 80
+#define LINES_ABOVE 3
+#define ONCE_LINES 40
+
+/* A look at very many connections takes its time: it may take a quarter of all. */
+#define REST 3
+
+const char cmd_top_usage[] =
+	"usage: unproxy top [once] [FILTER...]\n"
+	"\n"
+	"Live connections in the terminal, the busiest first, a new look every two seconds.\n"
+	"\"once\": one look, two seconds long, as text. Filters: see unproxy conns --help.\n"
+	"Keys:\n"
+	"\n"
+	"  r b a      sort by rate, bytes, age\n"
+	"  l c k      a line each connection; a line each client; each backend\n"
+	"  p          pause\n"
+	"  q          quit\n"
+	"\n" ASK_CONTROL_HELP ASK_HELP_HELP;
+
+struct top {
+	struct ask *ask;
+	json_t *args; /* of each request */
+	struct top_rows now, before;
+	uint64_t looked_us, next_us;
+	enum top_order order;
+	enum top_group group;
+	uint64_t n, up_s, down_s; /* of all */
+	bool paused;
+};
+
+static int add_item(void *context, json_t *item)
+{
+	return top_add(context, item);
+}
+
+static void sum(struct top *top)
+{
+	top->n = top->now.n + top->now.left_out;
+	top->up_s = top->down_s = 0;
+	for (size_t i = 0; i < top->now.n; i++) {
+		top->up_s += (uint64_t)top->now.rows[i].up_s;
+		top->down_s += (uint64_t)top->now.rows[i].down_s;
+	}
+}
+
+/* Look at all connections. 0 or -errno, and the message is on stderr. */
+static int look(struct top *top)
+{
+	uint64_t from_us = clock_us(CLOCK_MONOTONIC);
+	uint64_t last_us = top->looked_us;
+	json_t *end = NULL;
+	int err;
+
+	top_free(&top->before);
+	top->before = top->now;
+	top->now = (struct top_rows){ 0 };
+	err = ask_send(top->ask, "conns", json_incref(top->args));
+	if (!err)
+		err = ask_read(top->ask, add_item, &top->now, &end);
+	json_decref(end);
+	if (err)
+		return err;
+	top->looked_us = from_us;
+	top_rate(&top->now, &top->before, last_us ? (double)(from_us - last_us) / 1e6 : 0);
+	sum(top);
+	top->next_us = clock_us(CLOCK_MONOTONIC);
+	top->next_us += (top->next_us - from_us) * REST;
+	if (top->next_us < from_us + INTERVAL_US)
+		top->next_us = from_us + INTERVAL_US;
+	return 0;
+}
+
+static void head_lines(const struct top *top, char *first, char *second, size_t size)
+{
+	static const char *const orders[] = { "rate", "bytes", "age" };
+	static const char *const groups[] = { "connections", "clients", "backends" };
+	char n[16], up[16], down[16];
+
+	table_count(top->n, n, sizeof(n));
+	table_count(top->up_s, up, sizeof(up));
+	table_count(top->down_s, down, sizeof(down));
+	(void)snprintf(first, size, "unproxy  %s connections  up %sB/s  down %sB/s%s", n, up, down,
+		       top->paused ? "  (paused)" : "");
+	(void)snprintf(second, size,
+		       "%s by %s   r b a: rate bytes age  l c k: list client backend  p q",
+		       groups[top->group], orders[top->order]);
+}
+
+typedef void line_fn(const char *text, bool reverse);
+
+static void draw(const struct top *top, size_t columns, size_t lines, line_fn *line)
+{
+	char first[TERMINAL_COLUMNS_MAX + 1], second[TERMINAL_COLUMNS_MAX + 1];
+	_cleanup_(top_free) struct top_rows shown = { 0 };
+	size_t width = columns < COLUMNS_MIN ? COLUMNS_MIN : columns;
+
+	shown.rows = calloc(top->now.n + 1, sizeof(*shown.rows));
+	if (!shown.rows)
+		return;
+	shown.n = top->now.n;
+	if (shown.n > 0)
+		memcpy(shown.rows, top->now.rows, shown.n * sizeof(*shown.rows));
+	top_fold(&shown, top->group);
+	top_sort(&shown, top->order);
+	head_lines(top, first, second, sizeof(first));
+	line(first, false);
+	line(second, false);
+	top_line(NULL, top->group, width, first);
+	line(first, true);
+	for (size_t i = 0; i < shown.n && i + LINES_ABOVE + 1 < lines; i++) {
+		top_line(&shown.rows[i], top->group, width, first);
+		line(first, false);
+	}
+}
+
+/* True: quit. */
+static bool take_key(struct top *top, int key)
+{
+	static const char orders[] = "rba", groups[] = "lck";
+	const char *at;
+
+	if (key == TERMINAL_QUIT || key == 'q')
+		return true;
+	if (key == 'p')
+		top->paused = !top->paused;
+	if (key > 0 && (at = strchr(orders, key)))
+		top->order = (enum top_order)(at - orders);
+	if (key > 0 && (at = strchr(groups, key)))
+		top->group = (enum top_group)(at - groups);
+	return false;
+}
+
+static int wait_ms(const struct top *top)
+{
+	uint64_t now_us = clock_us(CLOCK_MONOTONIC);
+
+	return top->next_us > now_us ? (int)((top->next_us - now_us) / 1000) + 1 : 0;
+}
+
+static int run(struct top *top)
+{
+	int err = terminal_open();
+
+	if (err) {
+		(void)fprintf(stderr, "unproxy top: this is no terminal; see unproxy top once\n");
+		return EXIT_USAGE;
+	}
+	do {
+		size_t columns, lines;
+
+		if (!top->paused && clock_us(CLOCK_MONOTONIC) >= top->next_us)
+			err = look(top);
+		if (err)
+			break;
+		terminal_size(&columns, &lines);
+		terminal_begin();
+		draw(top, columns, lines, terminal_line);
+		terminal_end();
+	} while (!take_key(top, terminal_key(top->paused ? -1 : wait_ms(top))));
+	terminal_close();
+	if (err)
+		(void)fprintf(stderr, "unproxy top: the daemon does not answer any more: %s\n",
+			      strerror(-err));
+	return err ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static void print_line(const char *text, bool reverse)
+{
+	(void)reverse;
+	(void)puts(text);
+}
+
+static int run_once(struct top *top)
+{
+	const struct timespec pause = { .tv_sec = INTERVAL_US / 1000000 };
+	int err = look(top);
+
+	if (!err) {
+		(void)nanosleep(&pause, NULL);
+		err = look(top);
+	}
+	if (!err)
+		draw(top, COLUMNS_MIN, ONCE_LINES, print_line);
+	return err ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int cmd_top(int argc, char **argv)
+{
+	struct top top = { 0 };
+	struct ask_flags flags;
+	int code = ask_flags(argc, argv, cmd_top_usage, &flags);
+	bool once;
+
+	if (code)
+		return code - 1;
+	if (flags.json) {
+		(void)fprintf(stderr, "unproxy top: for programs there is unproxy conns --json\n");
+		return EXIT_USAGE;
+	}
+	once = flags.rest < argc && strcmp(argv[flags.rest], "once") == 0;
+	flags.rest += once;
+	top.args = ask_words("top", "conn", argc - flags.rest, argv + flags.rest);
+	if (!top.args)
+		return EXIT_USAGE;
+	code = EXIT_USAGE;
+	if (ask_open(&flags, "top", &top.ask) == 0)
+		code = once ? run_once(&top) : run(&top);
+	ask_close(top.ask);
+	json_decref(top.args);
+	top_free(&top.now);
+	top_free(&top.before);
+	return code;
+}

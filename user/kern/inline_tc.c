@@ -3,7 +3,10 @@
  * Programs on interfaces as filters of a clsact qdisc: for kernels without tcx. Ours are known
  * by handle, priority and name; everything else there is others' and stays as it is.
  */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
@@ -36,67 +39,6 @@ static struct bpf_tc_hook hook_of(uint32_t index, enum tc_way way)
 	};
 }
 
-static bool is_ours(uint32_t prog_id)
-{
-	_cleanup_close_ int fd = bpf_prog_get_fd_by_id(prog_id);
-
-	return fd >= 0 && inline_is_ours(fd);
-}
-
-/* The program at our handle and that priority: 0, or -errno. */
-static int query(uint32_t index, enum tc_way way, uint32_t priority, uint32_t *ret_prog_id)
-{
-	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .priority = priority);
-	struct bpf_tc_hook hook = hook_of(index, way);
-	int err = bpf_tc_query(&hook, &opts);
-
-	if (!err)
-		*ret_prog_id = opts.prog_id;
-	return err;
-}
-
-/* The priority of our filter; 0: there is none. */
-static uint32_t find_ours(uint32_t index, enum tc_way way)
-{
-	uint32_t prog_id;
-
-	for (size_t i = 0; i < ARRAY_SIZE(priorities); i++) {
-		if (query(index, way, priorities[i], &prog_id) == 0 && is_ours(prog_id))
-			return priorities[i];
-	}
-	return 0;
-}
-
-static int put_at(uint32_t index, enum tc_way way, uint32_t priority, int prog_fd)
-{
-	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .priority = priority, .prog_fd = prog_fd,
-		    .flags = BPF_TC_F_REPLACE);
-	struct bpf_tc_hook hook = hook_of(index, way);
-
-	kern_quiet();
-	return bpf_tc_attach(&hook, &opts);
-}
-
-int tc_put_filter(uint32_t index, enum tc_way way, int prog_fd, bool *ret_behind)
-{
-	uint32_t priority = find_ours(index, way), prog_id;
-	int err = -EEXIST;
-
-	*ret_behind = priority > priorities[0];
-	if (priority)
-		return put_at(index, way, priority, prog_fd);
-	for (size_t i = 0; i < ARRAY_SIZE(priorities); i++) {
-		if (query(index, way, priorities[i], &prog_id) == 0)
-			continue; /* somebody else's, with our handle */
-		err = put_at(index, way, priorities[i], prog_fd);
-		if (!err) {
-			*ret_behind = i > 0;
-			return 0;
-		}
-	}
-	return err;
-}
-
 static int open_rtnetlink(void)
 {
 	struct timeval patience = { .tv_sec = 5 };
@@ -123,6 +65,103 @@ static struct tc_request request_of(uint16_t type, uint16_t flags, uint32_t inde
 	};
 }
 
+/* An attribute of that type in a list of len bytes, or NULL. */
+static const struct rtattr *find(const struct rtattr *attr, int len, unsigned type)
+{
+	for (; RTA_OK(attr, len); attr = RTA_NEXT(attr, len)) {
+		if ((attr->rta_type & ~NLA_F_NESTED) == type)
+			return attr;
+	}
+	return NULL;
+}
+
+/* An attribute of a message about a qdisc or a filter. */
+static const struct rtattr *find_in(const struct nlmsghdr *message, unsigned type)
+{
+	const char *from = (const char *)NLMSG_DATA(message) + NLMSG_ALIGN(sizeof(struct tcmsg));
+
+	return find((const struct rtattr *)from,
+		    (int)message->nlmsg_len - (int)NLMSG_LENGTH(sizeof(struct tcmsg)), type);
+}
+
+/* The program's name is in the filter's, "up_in_eth:[47]", for everybody to read: to ask for
+ * the program by its number would take CAP_SYS_ADMIN. */
+static bool is_ours(const struct nlmsghdr *message)
+{
+	const struct rtattr *options = find_in(message, TCA_OPTIONS), *name = NULL;
+
+	if (options)
+		name = find(RTA_DATA(options), (int)RTA_PAYLOAD(options), TCA_BPF_NAME);
+	return name && (strncmp(RTA_DATA(name), "up_in_", 6) == 0 ||
+			strncmp(RTA_DATA(name), "up_out_", 7) == 0);
+}
+
+/* The filter at our handle and that priority: 0, or -errno. */
+static int query(uint32_t index, enum tc_way way, uint32_t priority, bool *ret_ours)
+{
+	uint32_t minor = way == TC_IN ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS;
+	struct tc_request request = request_of(RTM_GETTFILTER, 0, index,
+					       TC_H_MAKE(TC_H_CLSACT, minor));
+	_cleanup_close_ int fd = open_rtnetlink();
+	struct nlmsghdr buf[4096 / sizeof(struct nlmsghdr)];
+	ssize_t len;
+
+	request.tc.tcm_handle = HANDLE;
+	request.tc.tcm_info = TC_H_MAKE(priority << 16, htons(ETH_P_ALL));
+	if (fd < 0)
+		return fd;
+	if (send(fd, &request, sizeof(request), 0) < 0)
+		return -errno;
+	len = recv(fd, buf, sizeof(buf), 0);
+	if (len <= 0 || !NLMSG_OK(buf, len) || buf->nlmsg_type != RTM_NEWTFILTER)
+		return len < 0 ? -errno : -ENOENT;
+	*ret_ours = is_ours(buf);
+	return 0;
+}
+
+/* The priority of our filter; 0: there is none. */
+static uint32_t find_ours(uint32_t index, enum tc_way way)
+{
+	bool ours;
+
+	for (size_t i = 0; i < ARRAY_SIZE(priorities); i++) {
+		if (query(index, way, priorities[i], &ours) == 0 && ours)
+			return priorities[i];
+	}
+	return 0;
+}
+
+static int put_at(uint32_t index, enum tc_way way, uint32_t priority, int prog_fd)
+{
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .priority = priority, .prog_fd = prog_fd,
+		    .flags = BPF_TC_F_REPLACE);
+	struct bpf_tc_hook hook = hook_of(index, way);
+
+	kern_quiet();
+	return bpf_tc_attach(&hook, &opts);
+}
+
+int tc_put_filter(uint32_t index, enum tc_way way, int prog_fd, bool *ret_behind)
+{
+	uint32_t priority = find_ours(index, way);
+	int err = -EEXIST;
+	bool ours;
+
+	*ret_behind = priority > priorities[0];
+	if (priority)
+		return put_at(index, way, priority, prog_fd);
+	for (size_t i = 0; i < ARRAY_SIZE(priorities); i++) {
+		if (query(index, way, priorities[i], &ours) == 0)
+			continue; /* somebody else's, with our handle */
+		err = put_at(index, way, priorities[i], prog_fd);
+		if (!err) {
+			*ret_behind = i > 0;
+			return 0;
+		}
+	}
+	return err;
+}
+
 /* Is the qdisc at the place of clsact one? The older "ingress" stands there, too, and takes
  * filters for the way out without a word, to run them on the way in. */
 static bool is_clsact(uint32_t index)
@@ -132,23 +171,16 @@ static bool is_clsact(uint32_t index)
 					       TC_H_CLSACT);
 	_cleanup_close_ int fd = open_rtnetlink();
 	struct nlmsghdr buf[4096 / sizeof(struct nlmsghdr)];
-	const struct rtattr *attr;
+	const struct rtattr *kind;
 	ssize_t len;
-	int left;
 
 	if (fd < 0 || send(fd, &request, sizeof(request), 0) < 0)
 		return false;
 	len = recv(fd, buf, sizeof(buf), 0);
 	if (len <= 0 || !NLMSG_OK(buf, len) || buf->nlmsg_type != RTM_NEWQDISC)
 		return false;
-	attr = (const struct rtattr *)((const char *)NLMSG_DATA(buf) +
-				       NLMSG_ALIGN(sizeof(struct tcmsg)));
-	left = (int)buf->nlmsg_len - (int)NLMSG_LENGTH(sizeof(struct tcmsg));
-	for (; RTA_OK(attr, left); attr = RTA_NEXT(attr, left)) {
-		if (attr->rta_type == TCA_KIND)
-			return strcmp(RTA_DATA(attr), "clsact") == 0;
-	}
-	return false;
+	kind = find_in(buf, TCA_KIND);
+	return kind && strcmp(RTA_DATA(kind), "clsact") == 0;
 }
 
 int tc_make_qdisc(uint32_t index)

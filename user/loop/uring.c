@@ -76,6 +76,27 @@ static int offer_all(struct uring *uring)
 	return err;
 }
 
+/* Nothing but what is used here may be asked of the ring, by whoever writes into it: its
+ * operations pass no seccomp filter. */
+static int restrict_to_ours(struct uring *uring)
+{
+	static const uint8_t operations[] = { IORING_OP_POLL_ADD, IORING_OP_ACCEPT, IORING_OP_RECV,
+					      IORING_OP_SEND, IORING_OP_ASYNC_CANCEL };
+	struct io_uring_restriction rules[ARRAY_SIZE(operations) + 1] = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(operations); i++) {
+		rules[i].opcode = IORING_RESTRICTION_SQE_OP;
+		rules[i].sqe_op = operations[i];
+	}
+	rules[ARRAY_SIZE(operations)].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
+	rules[ARRAY_SIZE(operations)].sqe_flags = IOSQE_BUFFER_SELECT;
+	/* As with enabling: declared by liburing 2.3, and not exported. */
+	return syscall(__NR_io_uring_register, uring->ring.ring_fd, IORING_REGISTER_RESTRICTIONS,
+		       rules, ARRAY_SIZE(rules)) < 0
+		       ? -errno
+		       : 0;
+}
+
 int uring_new(const struct uring_handlers *handlers, struct uring **ret)
 {
 	/* One thread submits and reaps, when it asks to: no interrupts, no locks (6.1). It is
@@ -96,6 +117,8 @@ int uring_new(const struct uring_handlers *handlers, struct uring **ret)
 	if (err)
 		return err;
 	err = offer_all(uring);
+	if (!err)
+		err = restrict_to_ours(uring);
 	if (err) {
 		uring_free(TAKE_PTR(uring));
 		return err;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* io_uring under the loop: what comes, what goes, and that every operation has a last word. */
+/* LDFLAGS: -Wl,--wrap=io_uring_queue_init_params */
 #include <errno.h>
 #include <fcntl.h>
+#include <liburing.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -20,6 +22,21 @@
 #include "base/cleanup.h"
 #include "loop/loop.h"
 #include "loop/uring.h"
+
+/* The ring itself, as a stranger in the process would find it. */
+static struct io_uring *ring;
+
+int __real_io_uring_queue_init_params(unsigned entries, struct io_uring *made,
+				      struct io_uring_params *params);
+int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *made,
+				      struct io_uring_params *params);
+
+int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *made,
+				      struct io_uring_params *params)
+{
+	ring = made;
+	return __real_io_uring_queue_init_params(entries, made, params);
+}
 
 #define MUCH (1 << 20)
 
@@ -269,7 +286,7 @@ static void refused_to_the_thread(void **state)
 	struct loop_source source = { .fn = stop_on_event };
 
 	(void)state;
-	assert_int_equal(loop_enable_uring(t.loop), -EBADFD);
+	assert_int_equal(loop_enable_uring(t.loop), -EACCES);
 	assert_null(loop_uring(t.loop));
 	source.fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
 	assert_int_equal(loop_add(t.loop, &source, EPOLLIN), 0);
@@ -288,6 +305,34 @@ static void stopped_with_an_operation_under_way(void **state)
 	assert_int_equal(uring_pending(loop_uring(t.loop)), 0);
 }
 
+/* What is not the relay's is refused: seccomp does not see it. */
+static void no_operation_of_others(void **state)
+{
+	struct io_uring_cqe *cqe;
+	struct io_uring_sqe *sqe;
+	int result = 0;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		sqe = io_uring_get_sqe(ring);
+		assert_non_null(sqe);
+		if (i == 0)
+			io_uring_prep_openat(sqe, AT_FDCWD, "/dev/null", O_WRONLY, 0);
+		else if (i == 1)
+			io_uring_prep_connect(sqe, t.peer, NULL, 0);
+		else
+			io_uring_prep_close(sqe, t.peer);
+		sqe->user_data = 77;
+		(void)io_uring_submit(ring);
+		do {
+			assert_int_equal(io_uring_wait_cqe(ring, &cqe), 0);
+			result = cqe->user_data == 77 ? cqe->res : 0;
+			io_uring_cqe_seen(ring, cqe);
+		} while (result == 0);
+		assert_int_equal(result, -EACCES);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -297,6 +342,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(accepts_until_it_is_cancelled, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_full_target_is_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(cancelled_from_an_epoll_event, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(no_operation_of_others, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(refused_to_the_thread, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(stopped_with_an_operation_under_way, set_up,
 						tear_down),

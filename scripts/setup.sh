@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 build=(build-essential pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev
-	liburing-dev libinih-dev libjansson-dev libcap-ng-dev libsystemd-dev)
+	liburing-dev libinih-dev libjansson-dev libcap-ng-dev libsystemd-dev libseccomp-dev)
 check=(clang-format clang-tidy cppcheck shellcheck libclang-rt-14-dev libcmocka-dev mandoc groff-base
 	bash-completion zsh)
 packaging=(debhelper lintian logrotate)

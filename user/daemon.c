@@ -16,6 +16,7 @@
 #include "daemon/announce.h"
 #include "daemon/capacity.h"
 #include "daemon/kernel_side.h"
+#include "daemon/privileges.h"
 #include "daemon/services.h"
 #include "daemon/show.h"
 #include "daemon/watchdog.h"
@@ -45,6 +46,7 @@ struct daemon {
 	struct change change;
 	struct services services;
 	struct services_daemon self; /* as they know it */
+	struct privileges privileges;
 	unsigned n_done;
 	bool draining;
 	bool takeover; /* asked for */
@@ -294,7 +296,8 @@ static int start_workers(struct daemon *daemon)
 
 static int start_threads(struct daemon *daemon)
 {
-	int err = daemon->relay.log ? client_log_run(daemon->relay.log) : 0;
+	int err = daemon->relay.log ? client_log_run(daemon->relay.log, daemon->privileges.log_caps)
+				    : 0;
 
 	if (!err)
 		err = start_workers(daemon);
@@ -357,8 +360,10 @@ static void set_up_change(struct daemon *daemon)
 
 static int start(struct daemon *daemon)
 {
-	int err = loop_new(&daemon->loop);
+	int err = privileges_prepare(conf_of(daemon), &daemon->privileges);
 
+	if (!err)
+		err = loop_new(&daemon->loop);
 	if (!err)
 		err = mailbox_open(&daemon->relay.answers, daemon->loop);
 	if (!err)
@@ -384,6 +389,9 @@ static int start(struct daemon *daemon)
 		err = open_inline(daemon);
 	if (!err && !daemon->services.upgrade.from)
 		services_open(&daemon->services, &daemon->self, conf_of(daemon));
+	if (!err)
+		err = privileges_enter(&daemon->privileges, conf_of(daemon), &daemon->relay,
+				       daemon->engine);
 	if (!err)
 		err = start_threads(daemon);
 	if (!err)
@@ -462,7 +470,7 @@ int daemon_run(struct conf *conf, bool takeover)
 		on_sweep(&daemon.sweep_timer);
 		announce_hooks(daemon.relay.hook, inline_hook(daemon.engine));
 		announce_listeners(conf_of(&daemon));
-		announce_ready(&daemon.relay);
+		announce_ready(&daemon.relay, daemon.privileges.text);
 		watchdog_start(&daemon.watchdog, daemon.loop, &daemon.relay);
 		notify_ready("serving");
 		err = loop_run(daemon.loop);

@@ -42,6 +42,7 @@ struct client_log {
 	int wake_fd;
 	pthread_t writer;
 	bool running;             /* the writer */
+	caps_set keep;            /* its capabilities */
 	_Atomic unsigned wishes;  /* enum writer_wish: from other threads */
 	_Atomic bool asleep;      /* the writer waits for wake_fd alone */
 	_Atomic bool hurried;     /* it has been woken early already */
@@ -235,6 +236,7 @@ static void *write_lines(void *arg)
 {
 	struct client_log *log = arg;
 
+	(void)caps_keep(log->keep); /* of what there is: giving up cannot fail */
 	for (;;) {
 		size_t n = drain_all(log);
 		int written = log_output_flush(log->output);
@@ -288,11 +290,12 @@ static int add_queues(struct client_log *log, const struct client_log_params *pa
 
 /* The writer takes no signal: they are the daemon's, and a closed pipe must be an error
  * of write(2) to it and not SIGPIPE. */
-int client_log_run(struct client_log *log)
+int client_log_run(struct client_log *log, caps_set keep)
 {
 	sigset_t all, old;
 	int r;
 
+	log->keep = keep;
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
 	r = pthread_create(&log->writer, NULL, write_lines, log);
@@ -326,6 +329,11 @@ int client_log_open(const struct client_log_params *params, struct client_log **
 		return r;
 	*ret = TAKE_PTR(log);
 	return 0;
+}
+
+void client_log_give(struct client_log *log, uid_t uid, gid_t gid)
+{
+	log_output_give(log->output, uid, gid);
 }
 
 void client_log_reopen(struct client_log *log)

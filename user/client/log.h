@@ -9,7 +9,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
+#include "base/caps.h"
 #include "client/record.h"
 #include "conf/conf.h"
 
@@ -26,8 +28,11 @@ struct client_log_params {
  * records may be queued. Returns 0 and gives *ret to the caller, or -errno. */
 int client_log_open(const struct client_log_params *params, struct client_log **ret);
 
-/* Start the writer. Returns 0 or -errno. */
-int client_log_run(struct client_log *log);
+/* The open file becomes uid's and gid's, who will open it again after a rotation. */
+void client_log_give(struct client_log *log, uid_t uid, gid_t gid);
+
+/* Start the writer, which gives up the capabilities that are not in keep. Returns 0 or -errno. */
+int client_log_run(struct client_log *log, caps_set keep);
 
 /* Queue one record with its TLV bytes (record->tlv_len of them). Called by the worker
  * alone that owns the queue. Never blocks. */

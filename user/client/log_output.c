@@ -88,6 +88,12 @@ void log_output_close(struct log_output *output)
 	free(output);
 }
 
+void log_output_give(struct log_output *output, uid_t uid, gid_t gid)
+{
+	if (output->path && !output->may_block)
+		(void)!fchown(output->fd, uid, gid);
+}
+
 static const char *name_of(const struct log_output *output)
 {
 	return output->path ? output->path : "stdout";

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct log_output;
 
@@ -17,6 +18,9 @@ int log_output_open(const char *path, struct log_output **ret);
 
 /* Unwritten lines are lost; log_output_lines() tells how many. NULL is allowed. */
 void log_output_close(struct log_output *output);
+
+/* The file becomes theirs; stdout and what is no file stays as it is. */
+void log_output_give(struct log_output *output, uid_t uid, gid_t gid);
 
 /* Open the path again: a rotated file. On failure the old one stays in use. Returns 0 or -errno. */
 int log_output_reopen(struct log_output *output);

@@ -101,6 +101,8 @@ struct conf {
 	enum conf_log_format log_format;
 	bool log_probes;           /* default no */
 	bool log_start;            /* a line at a connection's start, too; default no */
+	char *user, *group;        /* NULL: not changed */
+	bool sandbox;              /* default yes: give up what is not needed after the start */
 	bool io_uring;             /* default yes: used where the host has it */
 	uint32_t workers;          /* 0: one per core */
 	uint32_t drain_timeout_ms; /* default 30000 */

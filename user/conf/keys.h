@@ -29,6 +29,7 @@ enum key_type {
 	KEY_PATH,         /* a path, "-" or "off" -> char *, NULL for off */
 	KEY_SOCKET,       /* a path, or "off" -> char *, NULL for off */
 	KEY_GROUP,        /* a group's name -> gid_t */
+	KEY_NAME,         /* of a user or group, or a number -> char * */
 	KEY_TRUST,        /* -> struct trust */
 	KEY_BINDS,        /* the owner is a struct conf_listener */
 	KEY_SERVER,       /* the owner is a struct conf_backend */

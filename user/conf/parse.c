@@ -218,6 +218,8 @@ void conf_free(struct conf *conf)
 	free(conf->client_log);
 	free(conf->deny_file);
 	free(conf->control);
+	free(conf->user);
+	free(conf->group);
 	free(conf->file);
 	free(conf);
 }

@@ -100,6 +100,7 @@ static void print_allowed(FILE *out, const struct key *key)
 		[KEY_PATH] = "path, `-`, `off`",
 		[KEY_SOCKET] = "path, `off`",
 		[KEY_GROUP] = "name",
+		[KEY_NAME] = "name, number",
 		[KEY_TRUST] = "list of CIDRs, `any`",
 		[KEY_BINDS] = "list of addresses and ports",
 		[KEY_SERVER] = "address, weight",

@@ -177,6 +177,21 @@ static int set_group(const struct key *key, void *owner, const char *text, char 
 	return 0;
 }
 
+static int set_name(const struct key *key, void *owner, const char *text, char *why, size_t size)
+{
+	char **field = (char **)(void *)((char *)owner + key->offset);
+	char *name;
+
+	if (text[0] == '\0' || text[strcspn(text, " \t:/")] != '\0')
+		return refuse(why, size, text, "a name or a number");
+	name = strdup(text);
+	if (!name)
+		return -ENOMEM;
+	free(*field);
+	*field = name;
+	return 0;
+}
+
 static int set_trust(const struct key *key, void *owner, const char *text, char *why, size_t size)
 {
 	return trust_parse((struct trust *)(void *)((char *)owner + key->offset), text, why, size);
@@ -385,6 +400,8 @@ int key_set(const struct key *key, void *owner, const char *text, char *why, siz
 		return set_socket(key, owner, text, why, size);
 	case KEY_GROUP:
 		return set_group(key, owner, text, why, size);
+	case KEY_NAME:
+		return set_name(key, owner, text, why, size);
 	case KEY_TRUST:
 		return set_trust(key, owner, text, why, size);
 	case KEY_BINDS:

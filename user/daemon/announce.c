@@ -100,7 +100,7 @@ void announce_hooks(const struct kern_hook *relay, const struct kern_hook *engin
 		 both ? "," : "", both ? kern_hook_pin_path(engine) : "");
 }
 
-void announce_ready(const struct relay *relay)
+void announce_ready(const struct relay *relay, const char *privileges)
 {
 	char uring[128] = "";
 
@@ -111,8 +111,8 @@ void announce_ready(const struct relay *relay)
 			       strerror(-relay->uring_error));
 	else if (relay->n_workers)
 		(void)snprintf(uring, sizeof(uring), " io_uring=on");
-	log_info("ready workers=%u%s max_connections=%u", relay->n_workers, uring,
-		 relay->max_connections);
+	log_info("ready workers=%u%s max_connections=%u%s", relay->n_workers, uring,
+		 relay->max_connections, privileges);
 }
 
 void announce_stopped(const struct relay *relay)

@@ -18,7 +18,8 @@ void announce_hooks(const struct kern_hook *relay, const struct kern_hook *engin
 
 void announce_listeners(const struct conf *conf);
 
-void announce_ready(const struct relay *relay);
+/* privileges: " key=value" each. */
+void announce_ready(const struct relay *relay, const char *privileges);
 
 void announce_stopped(const struct relay *relay);
 

@@ -360,6 +360,12 @@ int kern_hook_remove(const char *pin_root)
 	return pin_discard(pin_root, INLINE_PINS);
 }
 
+void kern_hook_give(const struct kern_hook *hook, uid_t uid, gid_t gid)
+{
+	if (hook)
+		(void)!fchown(hook->pins.fd, uid, gid);
+}
+
 const char *kern_hook_pin_path(const struct kern_hook *hook)
 {
 	return hook->pins.path;

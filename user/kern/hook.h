@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "unproxy/abi.h"
 
@@ -51,6 +52,9 @@ int kern_hook_pin_fd(const struct kern_hook *hook);
 int kern_hook_remove(const char *pin_root);
 
 /* Where the pins are; where it is attached. */
+/* As kern_give(). */
+void kern_hook_give(const struct kern_hook *hook, uid_t uid, gid_t gid);
+
 const char *kern_hook_pin_path(const struct kern_hook *hook);
 const char *kern_hook_cgroup(const struct kern_hook *hook);
 

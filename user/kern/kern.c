@@ -292,6 +292,12 @@ void kern_close(struct kern *kern)
 	free(kern);
 }
 
+void kern_give(const struct kern *kern, uid_t uid, gid_t gid)
+{
+	if (kern)
+		(void)!fchown(kern->pin_dir_fd, uid, gid);
+}
+
 const char *kern_pin_path(const struct kern *kern)
 {
 	return kern->pin_path;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "unproxy/abi.h"
 
@@ -53,6 +54,9 @@ void kern_share(struct kern *kern, bool shared);
 bool kern_is_shared(const struct kern *kern);
 
 /* The directory of the pinned maps. */
+/* Its pins may be removed by uid, who the process is about to become. NULL is allowed. */
+void kern_give(const struct kern *kern, uid_t uid, gid_t gid);
+
 const char *kern_pin_path(const struct kern *kern);
 
 /* May this kernel use the path at all? Data-integrity fixes came late: 6.1.165, 6.12.75,

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/caps.h"
 #include "client/log.h"
 #include "conf/conf.h"
 #include "kern/hook.h"
@@ -68,6 +69,7 @@ struct relay {
 	struct mailbox answers; /* letters to the main thread */
 	unsigned n_workers;     /* 0: nothing is relayed yet */
 	unsigned planned;       /* how many there will be, then */
+	caps_set worker_caps;   /* what a worker keeps of the main thread's */
 	int uring_error;        /* why there is no io_uring, -errno */
 	sem_t updated;          /* each worker posts it when it has taken an update */
 	int done_fd;            /* eventfd: each worker adds one when it has stopped */

@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/caps.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "obs/log.h"
@@ -347,6 +348,7 @@ static void *run(void *arg)
 
 	snprintf(name, sizeof(name), "relay-%u", worker->index);
 	(void)pthread_setname_np(pthread_self(), name);
+	(void)caps_keep(worker->relay->worker_caps); /* of what there is: giving up cannot fail */
 	enable_uring(worker);
 	on_tick(&worker->tick);
 	on_accept_again(&worker->accept_again);

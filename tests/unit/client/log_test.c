@@ -91,7 +91,7 @@ static struct client_log *start(unsigned workers, uint32_t queue_bytes)
 	struct client_log *log;
 
 	assert_int_equal(client_log_open(&params, &log), 0);
-	assert_int_equal(client_log_run(log), 0);
+	assert_int_equal(client_log_run(log, ~UINT64_C(0)), 0);
 	return log;
 }
 
@@ -381,7 +381,7 @@ static void queued_before_the_writer_runs(void **state)
 
 	assert_int_equal(client_log_open(&params, &log), 0);
 	put(log, 0, 1);
-	assert_int_equal(client_log_run(log), 0);
+	assert_int_equal(client_log_run(log, ~UINT64_C(0)), 0);
 	client_log_stop(log);
 	assert_int_equal(count_lines(path), 1);
 }

@@ -10,7 +10,7 @@ build=(build-essential pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1
 check=(clang-format clang-tidy cppcheck shellcheck libclang-rt-14-dev libcmocka-dev mandoc groff-base
 	bash-completion zsh)
 packaging=(debhelper lintian logrotate)
-run=(iproute2 ethtool iputils-ping procps kmod util-linux jq curl openssl ca-certificates python3 python3-pytest
+run=(iproute2 ethtool systemd iputils-ping procps kmod util-linux jq curl openssl ca-certificates python3 python3-pytest
 	python3-pytest-timeout python3-websockets python3-yaml tmux)
 peers=(haproxy nginx libnginx-mod-stream wrk go-mmproxy)
 apps=(nftables ruby openssh-server openssh-client redis-server redis-tools fail2ban)

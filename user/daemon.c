@@ -13,6 +13,7 @@
 
 #include "base/addr.h"
 #include "change/change.h"
+#include "daemon/activation.h"
 #include "daemon/announce.h"
 #include "daemon/capacity.h"
 #include "daemon/kernel_side.h"
@@ -363,6 +364,8 @@ static int start(struct daemon *daemon)
 	int err = privileges_prepare(conf_of(daemon), &daemon->privileges);
 
 	if (!err)
+		err = activation_take(conf_of(daemon), &daemon->relay.inherited);
+	if (!err)
 		err = loop_new(&daemon->loop);
 	if (!err)
 		err = mailbox_open(&daemon->relay.answers, daemon->loop);
@@ -419,6 +422,7 @@ static void stop(struct daemon *daemon)
 	if (daemon->first)
 		generation_discard(daemon->first);
 	generations_free(&relay->generations);
+	inherited_free(&relay->inherited);
 	limits_free(relay->limits);
 	upgrade_end(&daemon->services.upgrade);
 	free(relay->served);

@@ -279,7 +279,7 @@ static bool is_served_elsewhere(const struct listener *listener)
 		if (addr_equal(&relay->served[i], &listener->addr))
 			return true;
 	}
-	return false;
+	return listener->shared; /* the service manager's next daemon */
 }
 
 /* io_uring's last word, after listener_close(). */
@@ -333,17 +333,25 @@ bool listener_is_adopted(const struct relay *relay, const struct up_addr *addr)
 	return find_adopted(relay, addr);
 }
 
-static int open_socket(const struct relay *relay, const struct up_addr *addr)
+static int open_socket(const struct relay *relay, const struct up_addr *addr, size_t nth,
+		       bool *ret_shared)
 {
 	struct adopted *adopted = find_adopted(relay, addr);
+	int fd;
 
-	return adopted ? take_fd(&adopted->fd) : socket_bind(addr);
+	*ret_shared = false;
+	if (adopted)
+		return take_fd(&adopted->fd);
+	fd = inherited_take(&relay->inherited, addr, nth);
+	*ret_shared = fd >= 0;
+	return fd == -ENOENT ? socket_bind(addr) : fd;
 }
 
 int listener_new(struct worker *worker, const struct rules *rules, const struct up_addr *addr,
-		 struct listener **ret)
+		 size_t nth, struct listener **ret)
 {
-	_cleanup_close_ int fd = open_socket(worker->relay, addr);
+	bool shared;
+	_cleanup_close_ int fd = open_socket(worker->relay, addr, nth, &shared);
 	struct listener *listener;
 	int err;
 
@@ -360,6 +368,7 @@ int listener_new(struct worker *worker, const struct rules *rules, const struct 
 		.worker = worker,
 		.rules = rules,
 		.addr = *addr,
+		.shared = shared,
 	};
 	list_init(&listener->all);
 	*ret = listener;

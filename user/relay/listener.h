@@ -16,6 +16,7 @@ struct listener {
 	bool accepting;  /* io_uring takes them, until the operation's last word */
 	bool leaving;    /* ... which it has been asked for */
 	bool closing;    /* ... and with which the socket is closed */
+	bool shared;     /* inherited: others have it, too, and its backlog is theirs */
 	struct list all; /* worker->listeners */
 	struct loop_deferred deferred;
 	struct up_addr addr;
@@ -23,9 +24,10 @@ struct listener {
 	const struct rules *rules; /* which its connections begin with */
 };
 
-/* Bind one port, or take an adopted socket's; it does not listen yet. By the main thread. 0 or -errno. */
+/* Bind one port, or take an adopted socket's, or a copy of the nth inherited one; it need not
+ * listen yet. By the main thread. 0 or -errno. */
 int listener_new(struct worker *worker, const struct rules *rules, const struct up_addr *addr,
-		 struct listener **ret);
+		 size_t nth, struct listener **ret);
 /* Is there an adopted socket for the address, or one more? */
 bool listener_is_adopted(const struct relay *relay, const struct up_addr *addr);
 /* Connections wait in its backlog from now on. By the main thread. 0 or -errno. */
@@ -55,7 +57,7 @@ void rules_force_place(struct relay *relay, const struct rules *rules);
 /* A connection that was taken by these rules is over: there is room for another. */
 void rules_give_place(struct relay *relay, const struct rules *rules);
 
-/* Take what is in the backlog, then close; with io_uring, after its last word. Frees it. */
+/* Take what is in the backlog, unless it is shared, then close; with io_uring, after its last word. Frees it. */
 void listener_close(struct listener *listener);
 
 #endif

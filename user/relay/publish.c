@@ -30,12 +30,15 @@ static int add_listener(struct publish *publish, const struct rules *rules,
 			const struct up_addr *addr)
 {
 	struct relay *relay = publish->relay;
+	size_t inherited = inherited_count(&relay->inherited, addr);
 
-	/* More, where another process had more workers: what waits in each is to be taken. */
-	for (unsigned i = 0; i < relay->n_workers || listener_is_adopted(relay, addr); i++) {
-		unsigned worker = i % relay->n_workers;
+	/* One each; more, where another process had more workers, or a service manager gives so
+	 * many: what waits in each is to be taken. */
+	for (size_t i = 0;
+	     i < relay->n_workers || i < inherited || listener_is_adopted(relay, addr); i++) {
+		unsigned worker = (unsigned)(i % relay->n_workers);
 		struct listener *listener;
-		int err = listener_new(relay->workers[worker], rules, addr, &listener);
+		int err = listener_new(relay->workers[worker], rules, addr, i, &listener);
 
 		if (err)
 			return err;

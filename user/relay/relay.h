@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/caps.h"
+#include "base/inherited.h"
 #include "client/log.h"
 #include "conf/conf.h"
 #include "kern/hook.h"
@@ -58,6 +59,7 @@ struct relay {
 	struct generations generations; /* the main thread's */
 	struct kern *kern;              /* NULL: no kernel path on this host */
 	struct kern_hook *hook;         /* atomic; NULL: servers are not told of their clients */
+	struct inherited inherited;     /* sockets that were open before us; the main thread's */
 	struct client_log *log;         /* NULL: no client log */
 	struct deny *deny;              /* clients to refuse */
 	struct limits *limits;          /* connections per source and listener */

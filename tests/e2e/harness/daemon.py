@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The daemon under test: its configuration, its life, what it logs."""
+import fcntl
 import json
 import os
 import re
@@ -25,6 +26,7 @@ LISTEN = {4: HOST4, 6: HOST6}
 CLIENT = {4: CLIENT4, 6: CLIENT6}
 TRUST = "10.77.0.0/24, fd77::/64"
 PORT, BACKEND_PORT = 8080, 3000
+LISTEN_FDS_START = 3
 LEVEL = re.compile(r"^(<\d>)?(error|warning|warn|info|debug): ")
 
 
@@ -61,8 +63,9 @@ class Daemon:
     pinned = True
     pooled_pipe_fds = 64 * 2 * (os.cpu_count() or 1)  # splice keeps up to 64 pipes a worker
 
-    def __init__(self, ns, directory, text=None, flags=None, client_log=True, wrap=(), nofile=None, env=None):
-        """text: the file's sections (client_log is added); flags: in place of a file."""
+    def __init__(self, ns, directory, text=None, flags=None, client_log=True, wrap=(), nofile=None, env=None, sockets=()):
+        """text: the file's sections (client_log is added); flags: in place of a file;
+        sockets: [(socket, name)], handed over as a service manager does (env is the test's own then)."""
         self.ns, self.directory, self.lines = ns, str(directory), []
         os.makedirs(self.directory, exist_ok=True)
         self.client_log = os.path.join(self.directory, "clients.log")
@@ -74,7 +77,7 @@ class Daemon:
         else:
             flags = [*flags, "--control", self.control]
         self.argv = [*wrap, tools.UNPROXY, "run", *flags]
-        self.nofile, self.env = nofile, env
+        self.nofile, self.env, self.sockets = nofile, env, sockets
         self.wakeup = threading.Condition()
         self.process = None
 
@@ -96,9 +99,16 @@ class Daemon:
         def limit():
             if self.nofile:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (self.nofile, self.nofile))
+            if self.sockets:  # in the child, behind fork(): its environment, its descriptors
+                copies = [fcntl.fcntl(s, fcntl.F_DUPFD, 100) for s, _ in self.sockets]
+                for fd, copy in enumerate(copies, LISTEN_FDS_START):
+                    os.dup2(copy, fd)
+                os.environ.update(LISTEN_FDS=str(len(copies)), LISTEN_PID=str(os.getpid()),
+                                  LISTEN_FDNAMES=":".join(name for _, name in self.sockets))
         # nsenter replaces itself: the pid is the daemon's.
         self.process = self.ns.popen(self.argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                     stderr=subprocess.PIPE, text=True, errors="replace", preexec_fn=limit, env=self.env)
+                                     stderr=subprocess.PIPE, text=True, errors="replace", preexec_fn=limit, env=self.env,
+                                     pass_fds=range(LISTEN_FDS_START, LISTEN_FDS_START + len(self.sockets)))
         self.reader = threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True)
         self.reader.start()
         return self

@@ -78,7 +78,7 @@ def test_no_cgroup2_and_no_right_to_mount_it(bench):
 
 @pytest.mark.parametrize("cap", THREE)
 def test_inline(bench, cap):
-    refused(bench, inline.listener(), "inline.failed error=", cls=inline.InlineDaemon, wrap=without(cap))
+    refused(bench, inline.listener(), '.failed error="', cls=inline.InlineDaemon, wrap=without(cap))
     inline.assert_nothing_left(bench.net.host)
 
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "daemon/filter.h"
+#include "deny/deny.h"
 #include "obs/log.h"
 
 /* ---- who ---- */
@@ -94,6 +95,12 @@ static caps_set of_maps(void)
 	return bpf_by_descriptor() ? 0 : CAPS_BIT(CAP_BPF);
 }
 
+static bool uses_bpf(const struct relay *relay, const struct inline_engine *engine)
+{
+	return relay->kern || relay->hook || engine ||
+	       (relay->deny && deny_map_fd(relay->deny) >= 0);
+}
+
 /* Of a worker: its sockets' buffers where the kernel redirects, and maps. */
 static caps_set of_workers(const struct relay *relay)
 {
@@ -110,7 +117,7 @@ static caps_set of_main(const struct relay *relay, const struct inline_engine *e
 		keep |= CAPS_BIT(CAP_NET_BIND_SERVICE);
 	if (engine)
 		keep |= CAPS_BIT(CAP_NET_ADMIN);
-	if (engine || relay->hook)
+	if (uses_bpf(relay, engine))
 		keep |= of_maps();
 	return keep;
 }
@@ -124,6 +131,7 @@ static void hand_over(const struct privileges *privileges, const struct relay *r
 		client_log_give(relay->log, privileges->uid, privileges->gid);
 	kern_give(relay->kern, privileges->uid, privileges->gid);
 	kern_hook_give(relay->hook, privileges->uid, privileges->gid);
+	deny_give(relay->deny, privileges->uid, privileges->gid);
 }
 
 /* It can be opened again after a rotation: in its directory, or because it is there already. */
@@ -154,8 +162,7 @@ static int drop(const struct privileges *privileges, caps_set keep)
 
 static bool load_filter(const struct relay *relay, const struct inline_engine *engine)
 {
-	const struct filter_params params = { .bpf = relay->kern || relay->hook || engine,
-					      .netlink = engine };
+	const struct filter_params params = { .bpf = uses_bpf(relay, engine), .netlink = engine };
 	int err = filter_load(&params);
 
 	if (err)

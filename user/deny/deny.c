@@ -38,6 +38,12 @@ bool deny_refuses(struct deny *deny, const uint8_t ip[16])
 	return refused;
 }
 
+void deny_give(const struct deny *deny, uid_t uid, gid_t gid)
+{
+	if (deny && deny->kern)
+		kern_deny_give(deny->kern, uid, gid);
+}
+
 int deny_map_fd(const struct deny *deny)
 {
 	return deny->kern ? kern_deny_fd(deny->kern) : -1;

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "client/deny_file.h"
 #include "loop/loop.h"
@@ -38,6 +39,9 @@ void deny_stop(struct deny *deny);
  * Behind inline_leave(). And have it again, with all that is said here: 0 or -errno. */
 void deny_let_go(struct deny *deny);
 int deny_take_back(struct deny *deny);
+
+/* Its pins may be removed by uid, who the process is about to become. NULL is allowed. */
+void deny_give(const struct deny *deny, uid_t uid, gid_t gid);
 
 /* The map for the programs; -1: there is none. */
 int deny_map_fd(const struct deny *deny);

@@ -27,6 +27,12 @@ int kern_deny_fd(const struct kern_deny *deny)
 	return bpf_map__fd(deny->skel->maps.deny_list);
 }
 
+void kern_deny_give(const struct kern_deny *deny, uid_t uid, gid_t gid)
+{
+	if (deny->pins.fd >= 0)
+		(void)!fchown(deny->pins.fd, uid, gid);
+}
+
 bool kern_deny_is_pinned(const struct kern_deny *deny)
 {
 	return deny->pins.fd >= 0;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "unproxy/deny_abi.h"
 
@@ -34,6 +35,9 @@ void kern_deny_close(struct kern_deny *deny, bool keep);
 int kern_deny_fd(const struct kern_deny *deny);
 
 /* False: nobody will find it when we are gone. */
+/* As kern_give(). */
+void kern_deny_give(const struct kern_deny *deny, uid_t uid, gid_t gid);
+
 bool kern_deny_is_pinned(const struct kern_deny *deny);
 
 /* Write an entry; the hits that the map has are kept. -ENOSPC: full. */

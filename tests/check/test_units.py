@@ -19,9 +19,9 @@ def analyze(*words):
 
 def test_verify(tmp_path):
     """No unknown key, no value that systemd does not understand; the program is another one that is there."""
-    for name in ("unproxy.service", "unproxy.socket"):
-        text = (ROOT / "dist" / name).read_text().replace("/usr/sbin/unproxy", "/bin/true")
-        (tmp_path / name).write_text(text)
+    for name in ("dist/unproxy.service", "examples/unproxy.socket"):
+        text = (ROOT / name).read_text().replace("/usr/sbin/unproxy", "/bin/true")
+        (tmp_path / Path(name).name).write_text(text)
     done = analyze("verify", "--man=no", "--recursive-errors=no", tmp_path / "unproxy.service", tmp_path / "unproxy.socket")
     assert done.returncode == 0 and "unproxy." not in done.stderr, done.stderr
 

@@ -87,12 +87,12 @@ const struct key keys[] = {
 	{ U(io_uring), .name = "io_uring", .type = KEY_BOOL, .default_text = "yes", .restart = true,
 	  .help = "Accept and move small messages with io_uring where the host has it (Linux 6.1, "
 		  "`kernel.io_uring_disabled`); `no` leaves all to epoll." },
-	{ U(user), .name = "user", .type = KEY_NAME,
+	{ U(user), .name = "user", .type = KEY_NAME, .restart = true,
 	  .help = "Become this user once all sockets, maps and files are open; not with "
 		  "`engine = inline`. If left out, the one who started it." },
-	{ U(group), .name = "group", .type = KEY_NAME,
+	{ U(group), .name = "group", .type = KEY_NAME, .restart = true,
 	  .help = "The group to go with `user`, whose own it is if left out." },
-	{ U(sandbox), .name = "sandbox", .type = KEY_BOOL, .default_text = "yes",
+	{ U(sandbox), .name = "sandbox", .type = KEY_BOOL, .default_text = "yes", .restart = true,
 	  .help = "Once it serves, give up all capabilities, system calls and new privileges that "
 		  "it does not need; `no` is for diagnosis." },
 	{ U(drain_timeout_ms), .name = "drain_timeout", .type = KEY_MILLISECONDS, .max = 24 * HOUR,

@@ -52,7 +52,7 @@ static int keep(const struct key *key, struct conf *next, const struct conf *run
 	char *to = (char *)next + key->offset;
 	const char *from = (const char *)running + key->offset;
 
-	if (key->type == KEY_PATH || key->type == KEY_SOCKET)
+	if (key->type == KEY_PATH || key->type == KEY_SOCKET || key->type == KEY_NAME)
 		return keep_text((char **)(void *)to, *(char *const *)(const void *)from);
 	if (memcmp(to, from, size) == 0)
 		return 0;

@@ -320,7 +320,8 @@ static int provide_relay(struct change *change, const struct conf *conf)
 	int err;
 
 	if (relay->n_workers) {
-		kernel_side_add(relay, conf);
+		if (!change->sandboxed)
+			kernel_side_add(relay, conf);
 		return 0;
 	}
 	relay->n_workers = relay->planned;
@@ -395,6 +396,7 @@ static int start(struct daemon *daemon)
 	if (!err)
 		err = privileges_enter(&daemon->privileges, conf_of(daemon), &daemon->relay,
 				       daemon->engine);
+	daemon->change.sandboxed = conf_of(daemon)->sandbox;
 	if (!err)
 		err = start_threads(daemon);
 	if (!err)

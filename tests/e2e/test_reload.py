@@ -223,11 +223,12 @@ def test_started_from_flags(bench):
 
 def test_an_inline_listener_comes_and_goes(bench):
     """The first of its engine, and the last: its connection outlives it, and the next ones are the app's alone."""
-    daemon = bench.daemon(main(), cls=inline.InlineDaemon)
+    alone = main().replace("[unproxy]\n", "[unproxy]\nsandbox = no\n")
+    daemon = bench.daemon(alone, cls=inline.InlineDaemon)
     bench.snapshot = None  # the engine stays, for the connections it has
     app = Recorder(bench.net.host, 8100, HOST4)
     Recorder(bench.net.host, 3000)
-    both = main() + inline.listener("inl", port=8100)
+    both = alone + inline.listener("inl", port=8100)
     reload(daemon, both)
     assert daemon.wait_for("inline.on")["listeners"] == "1"
     s = connect(bench, 8100)
@@ -236,7 +237,7 @@ def test_an_inline_listener_comes_and_goes(bench):
     bad = both + inline.listener("worse", port=8200, interfaces="nowhere")
     assert "nowhere" in reload(daemon, bad, event="reload.refused")["error"]
     assert echo(bench.net.client, HOST4, 8100) and refused(bench, d.PORT) is False
-    reload(daemon, main())
+    reload(daemon, alone)
     assert ask(bench.net.client, HOST4, 8100, headers.v1() + b"x") == (headers.v1() + b"x", "eof"), "nobody takes the header off"
     assert ping(s, b"q") and bytes(app.seen[0]) == b"pq"
     s.close()
@@ -246,15 +247,29 @@ def test_an_inline_listener_comes_and_goes(bench):
 
 def test_the_first_listener_that_relays(bench):
     """Workers, the kernel path and the address hook come with it."""
-    daemon = bench.daemon(d.section("unproxy") + inline.listener("inl", port=8100), cls=inline.InlineDaemon)
+    sandbox = d.section("unproxy", sandbox="no")
+    daemon = bench.daemon(sandbox + inline.listener("inl", port=8100), cls=inline.InlineDaemon)
     bench.snapshot = None  # workers stay
     app, server = Recorder(bench.net.host, 8100, HOST4), Recorder(bench.net.host, 3000)
     s = connect(bench, 8100)
-    reload(daemon, inline.listener("inl", port=8100) + d.listener() + d.backend())
+    reload(daemon, sandbox + inline.listener("inl", port=8100) + d.listener() + d.backend())
     daemon.wait_for("kernel_path.on")
     assert echo(bench.net.client, HOST4, d.PORT) and ping(s) and echo(bench.net.client, HOST4, 8100)
     assert len(app.seen) == 2 and len(server.seen) == 1
     s.close()
+
+
+@pytest.mark.parametrize("before, after, what", [
+    (d.listener(path="copy") + d.backend(), inline.listener("inl", port=8100), "engine = inline"),
+    (inline.listener("inl", port=8100), d.listener(path="copy") + d.backend(), "engine = relay"),
+    (d.listener(path="copy") + d.backend(client_address="none"), d.backend("told"), "client_address = hook"),
+])
+def test_what_the_sandbox_keeps_out(bench, before, after, what):
+    """Capabilities that were given up do not come back: it is said, and nothing changes."""
+    daemon = bench.daemon(before, cls=inline.InlineDaemon)
+    error = reload(daemon, before + after, event="reload.refused")["error"]
+    assert error.startswith(f"{what} is new here") and error.endswith("restart it"), error
+    reload(daemon, before)
 
 
 # ---- nothing is left over ----

@@ -32,6 +32,7 @@ struct change {
 	 * the address hook. 0 or -errno. */
 	int (*provide_relay)(struct change *change, const struct conf *conf);
 	unsigned log_queue; /* of the inline engine */
+	bool sandboxed;     /* what loads programs and makes rings has been given up */
 	bool stopping;      /* the process is on its way out: no more changes */
 	bool host_drained;  /* said at run time: not ready, for whoever asks */
 	struct change_reloads reloads;

@@ -55,6 +55,37 @@ static void need_kernel(struct attempt *attempt)
 			       len ? ", " : "", "kernel_path");
 }
 
+static bool wants_hook(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->n_backends; i++) {
+		if (conf->backends[i].client_address == CONF_CLIENT_HOOK)
+			return true;
+	}
+	return false;
+}
+
+/* What cannot be brought up any more is refused: half of it would be served otherwise than the
+ * file says. */
+static int check_sandbox(struct attempt *attempt)
+{
+	const struct change *change = attempt->change;
+	const struct conf *next = attempt->conf, *now = running(change);
+	const char *what = NULL;
+
+	if (!*change->engine && conf_count(next, CONF_ENGINE_INLINE))
+		what = "engine = inline";
+	else if (!change->relay->n_workers && conf_count(next, CONF_ENGINE_RELAY))
+		what = "engine = relay";
+	else if (!change->relay->hook && wants_hook(next) && !wants_hook(now))
+		what = "client_address = hook";
+	if (!what || !change->sandboxed)
+		return 0;
+	return change_fail(attempt->error, -EPERM,
+			   "%s is new here, and what it takes was given up when the daemon had "
+			   "started (sandbox = yes): restart it",
+			   what);
+}
+
 static int read_file(struct attempt *attempt)
 {
 	const struct conf *now = running(attempt->change);
@@ -69,6 +100,8 @@ static int read_file(struct attempt *attempt)
 	if (!err)
 		err = conf_keep_running(attempt->conf, now, attempt->restart,
 					sizeof(attempt->restart));
+	if (!err)
+		err = check_sandbox(attempt);
 	if (!err)
 		need_kernel(attempt);
 	return err;

@@ -75,6 +75,16 @@ static int claim(struct kern_inline *kern, const char *pin_root, char *why, size
 	return kern->pin_dir_fd < 0 ? kern->pin_dir_fd : 0;
 }
 
+static void know_own(struct kern_inline *kern)
+{
+	const struct inline_bpf *skel = kern->skel;
+	const struct bpf_program *programs[] = { skel->progs.up_in_eth, skel->progs.up_in_l3,
+						 skel->progs.up_out_eth, skel->progs.up_out_l3 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
+		inline_know(&kern->known, bpf_program__fd(programs[i]));
+}
+
 static int bring_up(struct kern_inline *kern, const struct kern_inline_params *params, char *why,
 		    size_t why_size)
 {
@@ -96,6 +106,7 @@ static int bring_up(struct kern_inline *kern, const struct kern_inline_params *p
 	if (err)
 		return err;
 	kern->fresh = !kern->adopted;
+	inline_know_pinned(&kern->known, kern->pin_path);
 	err = inline_bpf__load(kern->skel);
 	if (err)
 		return kern_fail(why, why_size, "load", err);
@@ -103,6 +114,7 @@ static int bring_up(struct kern_inline *kern, const struct kern_inline_params *p
 		err = inline_pin_maps(kern->skel->obj, kern->pin_path);
 	if (err)
 		return kern_fail(why, why_size, "pin", err);
+	know_own(kern);
 	kern->ring = ring_buffer__new(bpf_map__fd(kern->skel->maps.flow_events), on_event, kern,
 				      NULL);
 	return kern->ring ? 0 : kern_fail(why, why_size, "events", -errno);
@@ -174,7 +186,7 @@ static int program_fd(const struct kern_inline *kern, const struct kern_interfac
  * take a header's length off twice. */
 static bool goes_by_tcx(const struct kern_inline *kern, uint32_t index)
 {
-	if (tcx_has_ours(index, TC_IN) || tcx_has_ours(index, TC_OUT))
+	if (tcx_has_ours(&kern->known, index, TC_IN) || tcx_has_ours(&kern->known, index, TC_OUT))
 		return true;
 	return kern->tcx && !tc_has_ours(index, TC_IN) && !tc_has_ours(index, TC_OUT);
 }
@@ -187,9 +199,10 @@ static int attach_tcx(struct kern_inline *kern, const struct kern_interface *int
 
 	if (err)
 		return kern_fail(why, why_size, "attachments", err);
-	err = tcx_put(interface->index, TC_OUT, program_fd(kern, interface, TC_OUT));
+	err = tcx_put(&kern->known, interface->index, TC_OUT, program_fd(kern, interface, TC_OUT));
 	if (!err)
-		err = tcx_put(interface->index, TC_IN, program_fd(kern, interface, TC_IN));
+		err = tcx_put(&kern->known, interface->index, TC_IN,
+			      program_fd(kern, interface, TC_IN));
 	return err ? kern_fail(why, why_size, "tcx", err) : 0;
 }
 
@@ -245,10 +258,10 @@ int kern_inline_attach(struct kern_inline *kern, const struct kern_interface *in
 	return err ? kern_fail(why, why_size, "pin programs", err) : 0;
 }
 
-static bool has_ours(uint32_t index)
+static bool has_ours(const struct kern_inline *kern, uint32_t index)
 {
-	if (tcx_has_ours(index, TC_IN))
-		return tcx_has_ours(index, TC_OUT);
+	if (tcx_has_ours(&kern->known, index, TC_IN))
+		return tcx_has_ours(&kern->known, index, TC_OUT);
 	return tc_has_ours(index, TC_IN) && tc_has_ours(index, TC_OUT);
 }
 
@@ -259,7 +272,7 @@ enum kern_attached kern_inline_is_attached(const struct kern_inline *kern, uint3
 
 	if (bpf_map_lookup_elem(fd, &index, &entry) < 0)
 		return KERN_NEW;
-	return has_ours(index) ? KERN_ATTACHED : KERN_REMOVED;
+	return has_ours(kern, index) ? KERN_ATTACHED : KERN_REMOVED;
 }
 
 size_t kern_inline_interfaces(const struct kern_inline *kern, struct kern_interface *ret,
@@ -283,7 +296,8 @@ void kern_inline_forget(struct kern_inline *kern, uint32_t index)
 }
 
 /* Every interface of this network namespace, whether we remember it or not. */
-static void remove_programs(const struct attachments *known, struct kern_inline_detached *counts)
+static void remove_programs(const struct attachments *known, const struct inline_known *programs,
+			    struct kern_inline_detached *counts)
 {
 	struct if_nameindex *all = if_nameindex();
 
@@ -295,7 +309,7 @@ static void remove_programs(const struct attachments *known, struct kern_inline_
 				known->entries[i].made_clsact &&
 				strncmp(known->entries[i].name, at->if_name,
 					sizeof(known->entries[i].name)) == 0;
-		tcx_remove(at->if_index, counts);
+		tcx_remove(programs, at->if_index, counts);
 		tc_remove(at->if_index, made, counts);
 	}
 	if_freenameindex(all);
@@ -312,7 +326,7 @@ void kern_inline_close(struct kern_inline *kern, bool detach)
 	if (known && kern->skel && bpf_map__fd(kern->skel->maps.attachments) >= 0)
 		(void)inline_read_attachments(bpf_map__fd(kern->skel->maps.attachments), known);
 	if (detach && known)
-		remove_programs(known, &counts);
+		remove_programs(known, &kern->known, &counts);
 	/* Where nothing is attached, nothing needs the pins. */
 	if (kern->pin_dir_fd >= 0 && (detach || (kern->fresh && known && known->n == 0)))
 		inline_unpin(kern->pin_path, kern->pin_dir_fd);
@@ -320,6 +334,7 @@ void kern_inline_close(struct kern_inline *kern, bool detach)
 		(void)rmdir(kern->pin_path); /* ours by name alone, and empty: else it stays */
 	free(known);
 	ring_buffer__free(kern->ring);
+	inline_unknow(&kern->known);
 	inline_bpf__destroy(kern->skel);
 	if (kern->pin_dir_fd >= 0)
 		(void)close(kern->pin_dir_fd);
@@ -363,6 +378,7 @@ int kern_inline_detach(const char *pin_root, bool force, struct kern_inline_deta
 		       char *why, size_t why_size)
 {
 	_cleanup_free_ struct attachments *known = calloc(1, sizeof(*known));
+	struct inline_known programs = { 0 };
 	_cleanup_close_ int dir_fd = -1;
 	char path[INLINE_PATH_MAX];
 	int err;
@@ -391,7 +407,9 @@ int kern_inline_detach(const char *pin_root, bool force, struct kern_inline_deta
 			       known->entries[i].name);
 		return -EXDEV;
 	}
-	remove_programs(known, ret);
+	inline_know_pinned(&programs, path);
+	remove_programs(known, &programs, ret);
+	inline_unknow(&programs);
 	if (dir_fd >= 0) {
 		ret->pins = 1;
 		inline_unpin(path, dir_fd);

@@ -14,6 +14,22 @@ struct inline_bpf;
 struct ring_buffer;
 struct bpf_object;
 
+/* inline_known.c */
+struct inline_known {
+	int fds[8]; /* those of an earlier instance, and our own */
+	uint32_t ids[8];
+	size_t n;
+};
+
+/* A program, whose descriptor stays the caller's. */
+void inline_know(struct inline_known *known, int prog_fd);
+void inline_know_pinned(struct inline_known *known, const char *pin_path);
+void inline_unknow(struct inline_known *known);
+
+/* The program of that number, if it is one of ours. known may be NULL. Returns a descriptor or
+ * -ENOENT. */
+int inline_open_ours(const struct inline_known *known, uint32_t id);
+
 struct kern_inline {
 	struct inline_bpf *skel;
 	struct ring_buffer *ring;
@@ -26,7 +42,8 @@ struct kern_inline {
 	int pin_dir_fd;       /* locked while we live */
 	char pin_path[INLINE_PATH_MAX];
 	bool adopted;
-	bool tcx;   /* where no earlier instance has filters */
+	bool tcx; /* where no earlier instance has filters */
+	struct inline_known known;
 	bool fresh; /* what is pinned is ours from the beginning */
 };
 
@@ -62,11 +79,12 @@ bool inline_is_ours(int prog_fd);
 /* inline_tcx.c: without a qdisc. */
 enum bpf_attach_type tcx_place(enum tc_way way);
 bool tcx_supported(void);
-bool tcx_has_ours(uint32_t index, enum tc_way way);
+bool tcx_has_ours(const struct inline_known *known, uint32_t index, enum tc_way way);
 
 /* First of all there, or in place of ours at once. 0 or -errno. */
-int tcx_put(uint32_t index, enum tc_way way, int prog_fd);
-void tcx_remove(uint32_t index, struct kern_inline_detached *counts);
+int tcx_put(const struct inline_known *known, uint32_t index, enum tc_way way, int prog_fd);
+void tcx_remove(const struct inline_known *known, uint32_t index,
+		struct kern_inline_detached *counts);
 
 /* inline_tc.c: as filters of clsact. */
 

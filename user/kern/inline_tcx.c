@@ -37,31 +37,31 @@ bool tcx_supported(void)
 }
 
 /* The descriptor of our program there, or -ENOENT. */
-static int open_ours(uint32_t index, enum tc_way way)
+static int open_ours(const struct inline_known *known, uint32_t index, enum tc_way way)
 {
 	uint32_t ids[PROGRAMS_MAX], n = PROGRAMS_MAX;
 
 	if (bpf_prog_query((int)index, tcx_place(way), 0, NULL, ids, &n) < 0)
 		return -ENOENT;
 	for (uint32_t i = 0; i < n; i++) {
-		_cleanup_close_ int fd = bpf_prog_get_fd_by_id(ids[i]);
+		int fd = inline_open_ours(known, ids[i]);
 
-		if (fd >= 0 && inline_is_ours(fd))
-			return take_fd(&fd);
+		if (fd >= 0)
+			return fd;
 	}
 	return -ENOENT;
 }
 
-bool tcx_has_ours(uint32_t index, enum tc_way way)
+bool tcx_has_ours(const struct inline_known *known, uint32_t index, enum tc_way way)
 {
-	_cleanup_close_ int fd = open_ours(index, way);
+	_cleanup_close_ int fd = open_ours(known, index, way);
 
 	return fd >= 0;
 }
 
-int tcx_put(uint32_t index, enum tc_way way, int prog_fd)
+int tcx_put(const struct inline_known *known, uint32_t index, enum tc_way way, int prog_fd)
 {
-	_cleanup_close_ int old = open_ours(index, way);
+	_cleanup_close_ int old = open_ours(known, index, way);
 	LIBBPF_OPTS(bpf_prog_attach_opts, opts, .flags = old < 0 ? BPF_F_BEFORE : BPF_F_REPLACE,
 		    .replace_prog_fd = old < 0 ? 0 : old);
 	int err;
@@ -72,12 +72,13 @@ int tcx_put(uint32_t index, enum tc_way way, int prog_fd)
 	return err == -EEXIST ? 0 : err;
 }
 
-void tcx_remove(uint32_t index, struct kern_inline_detached *counts)
+void tcx_remove(const struct inline_known *known, uint32_t index,
+		struct kern_inline_detached *counts)
 {
 	static const enum tc_way ways[] = { TC_IN, TC_OUT };
 
 	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
-		_cleanup_close_ int fd = open_ours(index, ways[i]);
+		_cleanup_close_ int fd = open_ours(known, index, ways[i]);
 
 		if (fd >= 0 && bpf_prog_detach2(fd, (int)index, tcx_place(ways[i])) == 0)
 			counts->programs++;

@@ -138,7 +138,7 @@ static int query_tcx(uint32_t index, enum tc_way way, const char *where, struct 
 
 static bool before_filters(uint32_t index, enum tc_way way)
 {
-	return tcx_has_ours(index, way) || (tcx_supported() && !tc_has_ours(index, way));
+	return tcx_has_ours(NULL, index, way) || (tcx_supported() && !tc_has_ours(index, way));
 }
 
 int survey_interface(uint32_t index, struct survey *ret)

@@ -8,7 +8,7 @@ import pytest
 from harness import daemon as d
 from harness import inline, leaks, peer
 
-CAPS = {"net_bind_service": 10, "net_admin": 12, "setpcap": 8}
+CAPS = {"net_bind_service": 10, "net_admin": 12, "perfmon": 38, "bpf": 39}
 NOBODY = 65534
 
 
@@ -62,7 +62,7 @@ def test_of_the_relay(bench, path, main, worker):
 
 def test_of_inline(bench):
     daemon = bench.daemon(inline.listener(), cls=inline.InlineDaemon)
-    assert effective(daemon) == {"unproxy": bits("net_admin"), "client-log": 0}
+    assert effective(daemon) == {"unproxy": bits("net_admin", "perfmon", "bpf"), "client-log": 0}
 
 
 def test_sandbox_off(bench):
@@ -135,6 +135,7 @@ def test_without_any_privilege(bench, open_directory):
     daemon = bench.daemon(text, start=False, wrap=wrap)
     daemon.client_log = str(open_directory / "clients.log")
     daemon.write(text)
+    os.chown(daemon.directory, NOBODY, NOBODY)  # the control socket's
     daemon.start()
     assert [d.words(line)[0] for line in daemon.lines] == ["start", "kernel_path.off", "hook.off", "listeners.open", "ready"]
     said = daemon.events("ready")[0]

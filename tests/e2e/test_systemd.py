@@ -146,7 +146,7 @@ def test_within_the_limits_of_the_unit(bench, tmp_path):
     text = inline.listener("app", 80) + d.listener(path="always") + d.backend()
     daemon = bench.daemon(text, cls=inline.InlineDaemon, wrap=wrap)
     assert daemon.events("kernel_path.on") and daemon.events("hook.on")[0]["engine"] == "relay,inline", daemon.log()
-    assert daemon.events("ready")[0]["capabilities"] == "net_bind_service,net_admin"
+    assert daemon.events("ready")[0]["capabilities"] == "net_bind_service,net_admin,perfmon,bpf"
     bench.exact(4, *STREAM, count=20)
     app = Recorder(bench.net.host, 80, HOST4)
     assert echo(bench.net.client, HOST4, 80)

@@ -221,7 +221,7 @@ static const int forbidden[] = {
 	SCMP_SYS(setresgid),      SCMP_SYS(setgroups), SCMP_SYS(kill),
 };
 
-/* bpf(2) on what is there already: no new map, program or BTF, nothing by its number. */
+/* bpf(2) on what is there already. */
 static const int bpf_allowed[] = {
 	BPF_MAP_LOOKUP_ELEM,
 	BPF_MAP_UPDATE_ELEM,
@@ -242,6 +242,10 @@ static const int bpf_allowed[] = {
 	BPF_LINK_UPDATE,
 	BPF_LINK_DETACH,
 };
+
+/* A new map, program or BTF; nothing by its number. */
+static const int bpf_load[] = { BPF_MAP_CREATE,  BPF_PROG_LOAD,  BPF_BTF_LOAD,
+				BPF_LINK_CREATE, BPF_MAP_FREEZE, BPF_PROG_BIND_MAP };
 
 #define BPF_COMMANDS 64 /* more than there are */
 
@@ -272,25 +276,28 @@ static int add_sockets(scmp_filter_ctx filter, bool netlink)
 	return err;
 }
 
-static bool bpf_is_allowed(int command)
+static bool is_in(const int *list, size_t n, int command)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(bpf_allowed); i++) {
-		if (bpf_allowed[i] == command)
+	for (size_t i = 0; i < n; i++) {
+		if (list[i] == command)
 			return true;
 	}
 	return false;
 }
 
-static int add_bpf(scmp_filter_ctx filter, bool any)
+static int add_bpf(scmp_filter_ctx filter, const struct filter_params *params)
 {
 	int err = 0;
 
-	for (int command = 0; !err && command < BPF_COMMANDS; command++)
-		err = seccomp_rule_add(filter,
-				       any && bpf_is_allowed(command) ? SCMP_ACT_ALLOW
-								      : SCMP_ACT_ERRNO(EPERM),
+	for (int command = 0; !err && command < BPF_COMMANDS; command++) {
+		bool allow = (params->bpf &&
+			      is_in(bpf_allowed, ARRAY_SIZE(bpf_allowed), command)) ||
+			     (params->load && is_in(bpf_load, ARRAY_SIZE(bpf_load), command));
+
+		err = seccomp_rule_add(filter, allow ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM),
 				       SCMP_SYS(bpf), 1,
 				       SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)command));
+	}
 	return err;
 }
 
@@ -330,7 +337,7 @@ static int build(scmp_filter_ctx filter, const struct filter_params *params)
 	if (!err)
 		err = add_sockets(filter, params->netlink);
 	if (!err)
-		err = add_bpf(filter, params->bpf);
+		err = add_bpf(filter, params);
 	return err ? err : add_by_arguments(filter);
 }
 

@@ -11,7 +11,8 @@
 #include <stdbool.h>
 
 struct filter_params {
-	bool bpf;     /* maps, links, pins; never a new program or map */
+	bool bpf;     /* maps, links, pins */
+	bool load;    /* new programs and maps, too */
 	bool netlink; /* filters on interfaces */
 };
 

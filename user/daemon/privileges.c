@@ -107,8 +107,8 @@ static caps_set of_workers(const struct relay *relay)
 	return relay->kern ? CAPS_BIT(CAP_NET_ADMIN) | of_maps() : 0;
 }
 
-/* Of the main thread: that, ports below 1024 that a reload adds, and filters on interfaces
- * that come. */
+/* Of the main thread: that, ports below 1024 that a reload adds, and programs on interfaces
+ * that come; they are loaded anew when a takeover fails, for which inline had been let go. */
 static caps_set of_main(const struct relay *relay, const struct inline_engine *engine)
 {
 	caps_set keep = of_workers(relay);
@@ -116,7 +116,7 @@ static caps_set of_main(const struct relay *relay, const struct inline_engine *e
 	if (relay->n_workers)
 		keep |= CAPS_BIT(CAP_NET_BIND_SERVICE);
 	if (engine)
-		keep |= CAPS_BIT(CAP_NET_ADMIN);
+		keep |= CAPS_BIT(CAP_NET_ADMIN) | CAPS_BIT(CAP_BPF) | CAPS_BIT(CAP_PERFMON);
 	if (uses_bpf(relay, engine))
 		keep |= of_maps();
 	return keep;
@@ -162,7 +162,9 @@ static int drop(const struct privileges *privileges, caps_set keep)
 
 static bool load_filter(const struct relay *relay, const struct inline_engine *engine)
 {
-	const struct filter_params params = { .bpf = uses_bpf(relay, engine), .netlink = engine };
+	const struct filter_params params = { .bpf = uses_bpf(relay, engine),
+					      .netlink = engine,
+					      .load = engine };
 	int err = filter_load(&params);
 
 	if (err)

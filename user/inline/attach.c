@@ -133,6 +133,32 @@ static int add_known_names(const struct attach *attach, struct interface_names *
 	return err;
 }
 
+/* One that is named has been checked: one that is not there, or of another kind, has a route,
+ * no more. */
+static int attach_name(struct attach *attach, const char *name, bool again)
+{
+	struct kern_interface interface;
+	unsigned kind = 0;
+
+	if (interface_find(name, &interface, &kind) < 0) {
+		log_info("inline.left_out interface=%s kind=%u", name, kind);
+		return 0;
+	}
+	if (!again && kern_inline_is_attached(attach->kern, interface.index) == KERN_ATTACHED)
+		return 0;
+	return attach_one(attach, &interface, false);
+}
+
+int attach_more(struct attach *attach)
+{
+	_cleanup_(interface_names_free) struct interface_names names = { 0 };
+	int err = wanted_names(attach, &names);
+
+	for (size_t i = 0; !err && i < names.n; i++)
+		err = attach_name(attach, names.names[i].name, false);
+	return err;
+}
+
 int attach_all(struct attach *attach)
 {
 	_cleanup_(interface_names_free) struct interface_names names = { 0 };
@@ -140,16 +166,8 @@ int attach_all(struct attach *attach)
 
 	if (!err)
 		err = wanted_names(attach, &names);
-	for (size_t i = 0; !err && i < names.n; i++) {
-		struct kern_interface interface;
-		unsigned kind = 0;
-
-		/* Those that are named have been checked: this one has a route, no more. */
-		if (interface_find(names.names[i].name, &interface, &kind) < 0)
-			log_info("inline.left_out interface=%s kind=%u", names.names[i].name, kind);
-		else
-			err = attach_one(attach, &interface, false);
-	}
+	for (size_t i = 0; !err && i < names.n; i++)
+		err = attach_name(attach, names.names[i].name, true);
 	return err;
 }
 

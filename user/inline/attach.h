@@ -26,6 +26,9 @@ int attach_check(const struct attach *attach);
  * what fails. */
 int attach_all(struct attach *attach);
 
+/* Of another configuration, the interfaces that this daemon is not on yet. As attach_all(). */
+int attach_more(struct attach *attach);
+
 /* Every two seconds: interfaces that came (back), and programs that others removed. */
 void attach_heal(struct attach *attach);
 

@@ -375,7 +375,7 @@ static int change_over(struct inline_engine *engine, const struct conf *conf,
 	int err = attach_check(&attach);
 
 	if (!err) /* more interfaces than there are listeners for do no harm */
-		err = attach_all(&attach);
+		err = attach_more(&attach);
 	if (err)
 		return err;
 	engine->attach.error = error;

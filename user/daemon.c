@@ -176,6 +176,7 @@ static void drain(void *context)
 	struct daemon *daemon = context;
 
 	daemon->draining = true;
+	daemon->change.stopping = true;
 	if (!daemon->n_started) {
 		loop_stop(daemon->loop);
 		return;
@@ -188,7 +189,6 @@ static void drain(void *context)
 static void on_stop_signal(struct daemon *daemon)
 {
 	notify_stopping();
-	daemon->change.stopping = true;
 	if (!daemon->n_started) {
 		loop_stop(daemon->loop);
 		return;
@@ -348,6 +348,7 @@ static void set_up_change(struct daemon *daemon)
 		.loop = daemon->loop,
 		.relay = &daemon->relay,
 		.engine = &daemon->engine,
+		.change = &daemon->change,
 		.open_inline = open_inline,
 		.drain = drain,
 	};

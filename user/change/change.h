@@ -43,8 +43,8 @@ struct change {
  * more). Or -errno with *error filled, and nothing has changed. It says so in the log, either way. */
 int change_reload(struct change *change, json_t **ret_report, struct conf_error *error);
 
-/* A server of a backend. 0, -ENOENT (no such backend or server), -EEXIST, -ENOSPC, -ENOMEM, with
- * *error filled. */
+/* A server of a backend. 0, -ENOENT (no such backend or server), -EEXIST, -ENOSPC, -ENOMEM, or
+ * -EINVAL (it is a listener of that backend), with *error filled. */
 int change_server(struct change *change, const char *backend, enum pool_action action,
 		  const struct conf_server *server, struct conf_error *error);
 

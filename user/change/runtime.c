@@ -54,6 +54,22 @@ static int server_refused(struct conf_error *error, int err, const char *backend
 	}
 }
 
+/* What `check` refuses in a file. */
+static const char *find_circle(const struct change *change, const char *backend,
+			       const struct up_addr *server)
+{
+	const struct conf *conf = newest(change)->conf;
+
+	for (size_t i = 0; i < conf->n_listeners; i++) {
+		const struct conf_listener *listener = &conf->listeners[i];
+
+		if (listener->backend && strcmp(listener->backend->name, backend) == 0 &&
+		    conf_is_circle(listener, server))
+			return listener->name;
+	}
+	return NULL;
+}
+
 int change_server(struct change *change, const char *backend, enum pool_action action,
 		  const struct conf_server *server, struct conf_error *error)
 {
@@ -62,6 +78,7 @@ int change_server(struct change *change, const char *backend, enum pool_action a
 		[POOL_UNDRAIN] = "ready", [POOL_WEIGH] = "weight",
 	};
 	struct pool *pool = find_pool(change, backend);
+	const char *circle;
 	struct pool_change *to;
 	char text[ADDR_TEXT_MAX];
 	int err;
@@ -69,6 +86,11 @@ int change_server(struct change *change, const char *backend, enum pool_action a
 	if (!pool)
 		return change_fail(error, -ENOENT, "there is no backend %s", backend);
 	addr_format(&server->addr, text, sizeof(text));
+	circle = action == POOL_ADD ? find_circle(change, backend, &server->addr) : NULL;
+	if (circle)
+		return change_fail(error, -EINVAL,
+				   "server %s is listener %s: connections would go in a circle",
+				   text, circle);
 	err = pool_change_one(pool, action, server, &to);
 	if (err)
 		return server_refused(error, err, backend, text);

@@ -17,6 +17,11 @@ int cmd_top(int argc, char **argv);
 int cmd_kill(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_deny(int argc, char **argv);
+int cmd_reload(int argc, char **argv);
+int cmd_backend(int argc, char **argv);
+int cmd_listener(int argc, char **argv);
+int cmd_drain(int argc, char **argv);
+int cmd_ready(int argc, char **argv);
 int cmd_detach(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 
@@ -29,6 +34,11 @@ extern const char cmd_check_usage[];
 extern const char cmd_doctor_usage[];
 extern const char cmd_explain_usage[];
 extern const char cmd_deny_usage[];
+extern const char cmd_reload_usage[];
+extern const char cmd_backend_usage[];
+extern const char cmd_listener_usage[];
+extern const char cmd_drain_usage[];
+extern const char cmd_ready_usage[];
 extern const char cmd_detach_usage[];
 extern const char cmd_help_usage[];
 

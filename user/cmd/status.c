@@ -21,11 +21,31 @@ static void print_connections(const json_t *status)
 		     ask_number(status, "connections.probes"));
 }
 
+static void print_configuration(const json_t *status)
+{
+	const char *error = ask_text(status, "configuration.error");
+	const char *restart = ask_text(status, "configuration.restart");
+	const json_t *text;
+	size_t i;
+
+	(void)printf("generation   %lld, %lld reloads, %lld refused\n",
+		     ask_number(status, "configuration.generation"),
+		     ask_number(status, "configuration.reloads"),
+		     ask_number(status, "configuration.refused"));
+	if (*error)
+		(void)printf("  the last reload was refused: %s\n", error);
+	if (*restart)
+		(void)printf("  wait for a restart: %s\n", restart);
+	json_array_foreach (ask_get(status, "changed"), i, text)
+		(void)printf("  at run time: %s\n", json_string_value(text));
+}
+
 static void print(const json_t *status)
 {
 	(void)printf("unproxy %s, pid %lld, up %lld s\n", ask_text(status, "version"),
 		     ask_number(status, "pid"), ask_number(status, "uptime_s"));
 	print_connections(status);
+	print_configuration(status);
 }
 
 int cmd_status(int argc, char **argv)

@@ -116,7 +116,7 @@ const struct key keys[] = {
 	  .help = "`no`: what `engine = inline` has put on the interfaces goes on without the "
 		  "daemon, until `unproxy detach`. `yes`: it goes with it, and breaks its "
 		  "connections." },
-	{ U(tcx), .name = "tcx", .type = KEY_BOOL, .default_text = "yes",
+	{ U(tcx), .name = "tcx", .type = KEY_BOOL, .default_text = "yes", .restart = true,
 	  .help = "`no`: programs of `engine = inline` are filters of a `clsact` qdisc, as they "
 		  "are before Linux 6.6, and not tcx programs, which cost less." },
 	{ U(control), .name = "control", .type = KEY_SOCKET, .restart = true,

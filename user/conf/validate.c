@@ -52,6 +52,23 @@ static int check_overlap(const struct build *build, const struct conf_listener *
 	return 0;
 }
 
+static bool meets(const struct conf_bind *bind, const struct up_addr *server)
+{
+	if (server->port < bind->addr.port || server->port > bind->last_port)
+		return false;
+	return memcmp(server->ip, bind->addr.ip, sizeof(server->ip)) == 0 ||
+	       (addr_is_loopback(server) && addr_covers(&bind->addr, server));
+}
+
+bool conf_is_circle(const struct conf_listener *listener, const struct up_addr *server)
+{
+	for (size_t i = 0; i < listener->n_binds; i++) {
+		if (meets(&listener->binds[i], server))
+			return true;
+	}
+	return false;
+}
+
 /* A listener whose server is itself would connect in a circle until it has no descriptors left.
  * Behind a wildcard only loopback is known to be this host. */
 static int check_circle(const struct build *build, const struct conf_listener *listener,
@@ -60,12 +77,7 @@ static int check_circle(const struct build *build, const struct conf_listener *l
 	const struct conf_backend *backend = listener->backend;
 
 	for (size_t i = 0; i < backend->n_servers; i++) {
-		const struct up_addr *server = &backend->servers[i].addr;
-
-		if (server->port < bind->addr.port || server->port > bind->last_port)
-			continue;
-		if (memcmp(server->ip, bind->addr.ip, sizeof(server->ip)) == 0 ||
-		    (addr_is_loopback(server) && addr_covers(&bind->addr, server)))
+		if (meets(bind, &backend->servers[i].addr))
 			return build_fail(build, bind->line, "bind",
 					  "is a server of its own backend %s: connections would "
 					  "go in a circle",

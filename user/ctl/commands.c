@@ -12,6 +12,12 @@ const struct ctl_command ctl_commands[] = {
 	{ "deny_add", ctl_cmd_deny_add, "rule", "refuse a network's clients, or allow them" },
 	{ "deny_del", ctl_cmd_deny_del, "cidr", "take back what deny_add said" },
 	{ "deny_list", ctl_cmd_deny_list, "cidr", "what is said of networks, all or these" },
+	{ "reload", ctl_cmd_reload, "", "read the configuration again and go by it" },
+	{ "backend", ctl_cmd_backend, "backend action server weight",
+	  "a server of a backend: add, remove, drain, ready or weight" },
+	{ "listener", ctl_cmd_listener, "listener action", "a listener: drain or ready" },
+	{ "drain", ctl_cmd_drain, "", "the host is not ready any more" },
+	{ "ready", ctl_cmd_ready, "", "the host is ready again" },
 	{ 0 },
 };
 

@@ -16,4 +16,11 @@ int ctl_cmd_deny_add(struct ctl_request *request); /* cmd_deny.c */
 int ctl_cmd_deny_del(struct ctl_request *request);
 int ctl_cmd_deny_list(struct ctl_request *request);
 
+/* cmd_change.c */
+int ctl_cmd_reload(struct ctl_request *request);
+int ctl_cmd_backend(struct ctl_request *request);
+int ctl_cmd_listener(struct ctl_request *request);
+int ctl_cmd_drain(struct ctl_request *request);
+int ctl_cmd_ready(struct ctl_request *request);
+
 #endif

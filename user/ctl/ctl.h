@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "change/change.h"
 #include "conf/conf.h"
 #include "inline/inline.h"
 #include "loop/loop.h"
@@ -20,6 +21,7 @@ struct ctl;
 /* What commands need of the daemon. The daemon's own: it may change between two requests. */
 struct ctl_context {
 	struct loop *loop;
+	struct change *change;
 	struct relay *relay;           /* also the configurations: see ctl_conf() */
 	struct inline_engine **engine; /* *engine NULL: no inline listener */
 	uint64_t started_us;           /* CLOCK_MONOTONIC */

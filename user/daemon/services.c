@@ -18,6 +18,7 @@ static void open_control(struct services *services, const struct conf *conf)
 		.loop = services->daemon->loop,
 		.relay = services->daemon->relay,
 		.engine = services->daemon->engine,
+		.change = services->daemon->change,
 		.started_us = clock_us(CLOCK_MONOTONIC),
 	};
 	if (!conf->control)

@@ -22,6 +22,7 @@ struct services_daemon {
 	struct loop *loop;
 	struct relay *relay;
 	struct inline_engine **engine;
+	struct change *change;
 	int (*open_inline)(void *context);
 	void (*drain)(void *context); /* to end with the last connection */
 };

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* unproxy drain, unproxy ready: what the host answers to whoever asks whether it is ready. */
+#include "cmd/cmd.h"
+#include "cmd/say.h"
+
+const char cmd_drain_usage[] =
+	"usage: unproxy drain\n"
+	"\n"
+	"The host is not ready any more: /readyz says so, balancers turn away.\n"
+	"Connections go on, and new ones are served until nobody sends them. Then stop\n"
+	"the daemon, or say unproxy ready.\n\n" ASK_HELP;
+
+const char cmd_ready_usage[] = "usage: unproxy ready\n"
+			       "\n"
+			       "Takes unproxy drain back.\n\n" ASK_HELP;
+
+static int say(int argc, char **argv, const char *usage)
+{
+	struct ask_flags flags;
+	int code = ask_flags(argc, argv, usage, &flags);
+
+	if (code)
+		return code - 1;
+	if (flags.rest < argc)
+		return say_error(argv[0], "one word too many: ", argv[flags.rest]);
+	return say_ask(&flags, argv[0], NULL);
+}
+
+int cmd_drain(int argc, char **argv)
+{
+	return say(argc, argv, cmd_drain_usage);
+}
+
+int cmd_ready(int argc, char **argv)
+{
+	return say(argc, argv, cmd_ready_usage);
+}

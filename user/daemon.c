@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/addr.h"
+#include "base/clock.h"
 #include "change/change.h"
 #include "daemon/activation.h"
 #include "daemon/announce.h"
@@ -28,6 +29,7 @@
 #include "relay/limits.h"
 #include "relay/publish.h"
 #include "relay/relay.h"
+#include "snapshot/take.h"
 
 #define SWEEP_US 1000000
 
@@ -50,7 +52,8 @@ struct daemon {
 	struct privileges privileges;
 	unsigned n_done;
 	bool draining;
-	bool takeover; /* asked for */
+	bool takeover;                 /* asked for */
+	uint64_t started_us, began_us; /* CLOCK_REALTIME, CLOCK_MONOTONIC */
 };
 
 /* What is served. */
@@ -459,6 +462,38 @@ static int start_all(struct daemon *daemon, struct conf *conf)
 	return err ? err : start(daemon);
 }
 
+static int take_stats(struct daemon *daemon, struct stats **ret)
+{
+	const struct change_reloads *said = &daemon->change.reloads;
+	struct stats_reload reloads = {
+		.done = said->done,
+		.failed = said->refused,
+		.last_us = said->last_us,
+	};
+	const struct snapshot_from from = {
+		.relay = &daemon->relay,
+		.engine = daemon->engine,
+		.started_us = daemon->started_us,
+		.began_us = daemon->began_us,
+		.draining = daemon->draining || daemon->change.host_drained,
+		.reloads = &reloads,
+	};
+
+	snprintf(reloads.error, sizeof(reloads.error), "%s", said->error);
+	snprintf(reloads.restart, sizeof(reloads.restart), "%s", said->restart);
+	return snapshot_take(&from, ret);
+}
+
+static void say_goodbye(struct daemon *daemon)
+{
+	struct stats *stats;
+
+	if (take_stats(daemon, &stats) < 0)
+		return;
+	announce_stopped(stats);
+	stats_free(stats);
+}
+
 int daemon_run(struct conf *conf, bool takeover)
 {
 	struct daemon daemon = {
@@ -468,6 +503,8 @@ int daemon_run(struct conf *conf, bool takeover)
 		.drain_timer.fn = on_drain_timeout,
 		.sweep_timer.fn = on_sweep,
 		.relay = { .done_fd = -1, .handed_fd = -1, .answers.source.fd = -1 },
+		.started_us = clock_us(CLOCK_REALTIME),
+		.began_us = clock_us(CLOCK_MONOTONIC),
 	};
 	int err = start_all(&daemon, conf);
 
@@ -481,7 +518,7 @@ int daemon_run(struct conf *conf, bool takeover)
 		watchdog_start(&daemon.watchdog, daemon.loop, &daemon.relay);
 		notify_ready("serving");
 		err = loop_run(daemon.loop);
-		announce_stopped(&daemon.relay);
+		say_goodbye(&daemon);
 	}
 	stop(&daemon);
 	return err;

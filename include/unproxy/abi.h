@@ -85,8 +85,10 @@ struct up_direction {
 	__u64 acked_ns;     /* CLOCK_MONOTONIC */
 	__u64 cookie;       /* of the source: its key in the other maps */
 	__u32 peer;         /* the pair's other direction, UP_NO_PEER: none */
-	__u32 pad2[5];      /* two cache lines: workers and CPUs do not share one */
+	__u32 pad2[3];
+	__u64 counted; /* the daemon's: bytes of `redirected` that its counters have */
 };
+/* Two cache lines: workers and CPUs do not share one. */
 _Static_assert(sizeof(struct up_direction) == 128, "up_direction is mmap ABI");
 
 /* A direction went to user mode, or, UP_HANDBACK_NONE, its `shut` was set. */

@@ -16,14 +16,14 @@ SKIP_DIRS = {"build", "node_modules", "__pycache__", ".git", ".pytest_cache", "c
 GENERATED = {"compile_commands.json"}
 SOURCE = {".c", ".h", ".py", ".sh", ".js", ".mjs"}
 
-# base <- {loop, obs, conf} <- {kern, client, backend, takeover} <- deny <- {relay, inline} <- change <- ctl <- {daemon, doctor} <- cmd <- main
+# base <- {loop, obs, conf} <- {kern, client, backend, takeover} <- deny <- {relay, inline} <- {change, snapshot} <- ctl <- {daemon, doctor} <- cmd <- main
 LEVELS = [
     {"base"},
     {"loop", "obs", "conf"},
     {"kern", "client", "backend", "takeover"},
     {"deny"},
     {"relay", "inline"},
-    {"change"},
+    {"change", "snapshot"},
     {"ctl"},
     {"daemon", "doctor"},
     {"cmd"},

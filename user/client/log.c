@@ -41,6 +41,7 @@ struct client_log {
 	uint8_t *tlvs; /* of the record being written; they may go round the queue's end */
 	int wake_fd;
 	pthread_t writer;
+	_Atomic uint64_t lines;   /* by the writer */
 	bool running;             /* the writer */
 	caps_set keep;            /* its capabilities */
 	_Atomic unsigned wishes;  /* enum writer_wish: from other threads */
@@ -114,6 +115,11 @@ bool client_log_passed(const struct client_log *log, const uint64_t *marks)
 	return true;
 }
 
+uint64_t client_log_lines(const struct client_log *log)
+{
+	return atomic_load_explicit(&log->lines, memory_order_relaxed);
+}
+
 /* ---- the writer ---- */
 
 /* Everything in one queue, or as much as the output takes. Returns the number of lines. */
@@ -143,6 +149,7 @@ static size_t drain_all(struct client_log *log)
 
 	for (unsigned i = 0; i < log->n_queues; i++)
 		n += drain(log, log->queues[i]);
+	atomic_fetch_add_explicit(&log->lines, n, memory_order_relaxed);
 	return n;
 }
 

@@ -48,6 +48,9 @@ void client_log_mark(const struct client_log *log, uint64_t *marks);
 /* Has the writer taken all that was queued then? The strings it names may go. */
 bool client_log_passed(const struct client_log *log, const uint64_t *marks);
 
+/* Lines given to the output so far; any thread. */
+uint64_t client_log_lines(const struct client_log *log);
+
 /* Records dropped so far (queue full, write error); any thread. */
 uint64_t client_log_dropped(const struct client_log *log);
 

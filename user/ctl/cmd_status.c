@@ -6,19 +6,16 @@
 #include "base/version.h"
 #include "ctl/commands.h"
 
-static json_int_t number(const uint64_t *counter)
-{
-	return (json_int_t)__atomic_load_n(counter, __ATOMIC_RELAXED);
-}
-
 static json_t *connections(const struct relay *relay)
 {
-	const struct relay_counters *c = &relay->counters;
+	struct stats_counts counts;
 
+	relay_sum(relay, &counts);
 	return json_pack("{s:I, s:I, s:I, s:I}", "active",
 			 (json_int_t)__atomic_load_n(&relay->connections, __ATOMIC_RELAXED),
-			 "accepted", number(&c->accepted), "refused", number(&c->refused), "probes",
-			 number(&c->probes));
+			 "accepted", (json_int_t)counts.accepted, "refused",
+			 (json_int_t)stats_refused(&counts), "probes",
+			 (json_int_t)stats_probes(&counts));
 }
 
 static json_t *configuration(const struct ctl_context *context)

@@ -115,15 +115,14 @@ void announce_ready(const struct relay *relay, const char *privileges)
 		 relay->max_connections, privileges);
 }
 
-void announce_stopped(const struct relay *relay)
+void announce_stopped(const struct stats *stats)
 {
-	const struct relay_counters *c = &relay->counters;
-	uint64_t dropped = relay->log ? client_log_dropped(relay->log) : 0;
+	const struct stats_counts *c = &stats->relay.counts;
 
 	log_info("stopped accepted=%llu closed=%llu refused=%llu probes=%llu bytes_missing=%llu "
 		 "handbacks=%llu log_dropped=%llu",
 		 (unsigned long long)c->accepted, (unsigned long long)c->closed,
-		 (unsigned long long)c->refused, (unsigned long long)c->probes,
-		 (unsigned long long)c->bytes_missing, (unsigned long long)c->handbacks,
-		 (unsigned long long)dropped);
+		 (unsigned long long)stats_refused(c), (unsigned long long)stats_probes(c),
+		 (unsigned long long)c->ended[STATS_END_BYTES_MISSING],
+		 (unsigned long long)stats_handbacks(c), (unsigned long long)stats->log_dropped);
 }

@@ -9,6 +9,7 @@
 
 #include "conf/conf.h"
 #include "kern/hook.h"
+#include "obs/stats.h"
 #include "relay/relay.h"
 
 void announce_start(const struct conf *conf);
@@ -21,6 +22,6 @@ void announce_listeners(const struct conf *conf);
 /* privileges: " key=value" each. */
 void announce_ready(const struct relay *relay, const char *privileges);
 
-void announce_stopped(const struct relay *relay);
+void announce_stopped(const struct stats *stats);
 
 #endif

@@ -151,18 +151,20 @@ static int on_prepared(struct hand_over_door *door, struct reader *body)
 static int say_totals(struct hand_over_door *door)
 {
 	struct relay *relay = door->host.relay;
-	const struct relay_counters *c = &relay->counters;
-	const uint64_t counters[] = { c->accepted,      c->refused,   c->probes,       c->closed,
-				      c->bytes_missing, c->handbacks, c->accept_pauses };
+	union {
+		struct stats_counts counts;
+		uint64_t numbers[sizeof(struct stats_counts) / sizeof(uint64_t)];
+	} all;
 	struct writer w = message_begin(TAKEOVER_TOTALS, door->buf, sizeof(door->buf));
 
-	_Static_assert(sizeof(counters) == sizeof(*c), "every counter is handed on");
+	relay_sum(relay, &all.counts);
 	door->stage = TOTALLED;
 	door->host.services(door->host.context, true);
 	write_u64(&w, __atomic_load_n(&relay->handed, __ATOMIC_RELAXED) - door->before);
 	write_u64(&w, __atomic_load_n(&relay->connections, __ATOMIC_RELAXED));
-	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
-		write_u64(&w, counters[i]);
+	write_u64(&w, ARRAY_SIZE(all.numbers));
+	for (size_t i = 0; i < ARRAY_SIZE(all.numbers); i++)
+		write_u64(&w, all.numbers[i]);
 	(void)loop_timer_arm(door->host.loop, &door->patience, ANSWER_US);
 	return message_send(door->guest.fd, &w, door->buf, NULL, 0);
 }

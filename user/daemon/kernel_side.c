@@ -55,16 +55,18 @@ static int open_shared_maps(struct relay *relay, const struct take_over_all *fro
 static void open_kern(struct relay *relay, const struct conf *conf,
 		      const struct take_over_all *from)
 {
-	char why[384] = "";
+	struct stats_part *part = &relay->kernel_path;
 
 	if (open_shared_maps(relay, from) && !wants_kernel(conf)) {
 		log_info("kernel_path.off reason=\"not configured\" bulk=splice");
 		return;
 	}
-	if (!relay->kern && open_maps(relay, NULL, why, sizeof(why))) {
-		log_warn("kernel_path.off reason=\"%s\" bulk=splice", why);
+	part->wanted = true;
+	if (!relay->kern && open_maps(relay, NULL, part->why, sizeof(part->why))) {
+		log_warn("kernel_path.off reason=\"%s\" bulk=splice", part->why);
 		return;
 	}
+	part->on = true;
 	log_info("kernel_path.on maps=%s selftest=passed", kern_pin_path(relay->kern));
 }
 
@@ -104,14 +106,16 @@ static void open_hook(struct relay *relay, const struct take_over_all *from)
 {
 	struct kern_hook_params params = { .engine = KERN_HOOK_RELAY,
 					   .connections = relay->max_connections };
+	struct stats_part *part = &relay->hook_part;
 	struct kern_hook *hook = NULL;
-	char why[384] = "";
 
 	if (params.connections > HOOK_CONNECTIONS)
 		params.connections = HOOK_CONNECTIONS;
-	if (open_shared_hook(&params, from, &hook) &&
-	    kern_hook_open(&params, &hook, why, sizeof(why)))
-		log_warn("hook.off engine=relay reason=\"%s\" client_address=none", why);
+	part->wanted = true;
+	part->on = !open_shared_hook(&params, from, &hook) ||
+		   !kern_hook_open(&params, &hook, part->why, sizeof(part->why));
+	if (!part->on)
+		log_warn("hook.off engine=relay reason=\"%s\" client_address=none", part->why);
 	__atomic_store_n(&relay->hook, hook, __ATOMIC_RELEASE);
 }
 

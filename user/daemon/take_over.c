@@ -273,13 +273,18 @@ int take_over_workers(struct take_over_all *all)
 
 static void add_totals(struct take_over_all *all, struct reader *body)
 {
-	struct relay_counters *c = &all->relay->counters;
-	uint64_t *counters[] = { &c->accepted,      &c->refused,   &c->probes,       &c->closed,
-				 &c->bytes_missing, &c->handbacks, &c->accept_pauses };
+	union {
+		struct stats_counts counts;
+		uint64_t numbers[sizeof(struct stats_counts) / sizeof(uint64_t)];
+	} counted = { 0 };
 	uint64_t taken = read_u64(body), kept = read_u64(body);
 
-	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
-		counter_add(counters[i], read_u64(body));
+	/* Of a version that counts other things: counted anew. */
+	if (read_u64(body) == ARRAY_SIZE(counted.numbers)) {
+		for (size_t i = 0; i < ARRAY_SIZE(counted.numbers); i++)
+			counted.numbers[i] = read_u64(body);
+	}
+	all->relay->before = counted.counts;
 	log_info("takeover.taken connections=%llu kept_by_other=%llu", (unsigned long long)taken,
 		 (unsigned long long)kept);
 }

@@ -119,6 +119,51 @@ static struct record_around around(const struct events *events, int listener, ui
 	};
 }
 
+static void count_open(struct events *events, const struct up_flow_event *event)
+{
+	struct stats_counts *counts = &events->counts;
+
+	stats_add(&counts->accepted, 1);
+	if (event->version < STATS_VERSIONS && event->command < STATS_COMMANDS)
+		stats_add(&counts->headers[event->version][event->command], 1);
+	if (event->opened_ns >= event->created_ns)
+		stats_time(&counts->header_us, (event->opened_ns - event->created_ns) / 1000);
+}
+
+/* What has not been opened before is met here for the first time. */
+static void count_end(struct events *events, const struct up_flow_event *event,
+		      const struct record *record)
+{
+	struct stats_counts *counts = &events->counts;
+
+	if (!event->opened_ns)
+		stats_add(&counts->accepted, 1);
+	stats_add(&counts->closed, 1);
+	if (record->event == RECORD_PROBE)
+		stats_add(&counts->probes[event->opened_ns ? STATS_PROBE_LOCAL : STATS_PROBE_EMPTY],
+			  1);
+	else if (record->event == RECORD_REFUSED)
+		stats_add(&counts->refused[event->reason < UP_REASON__MAX ? event->reason : 0], 1);
+	else
+		stats_add(&counts->ended[stats_end_find(record->reason)], 1);
+}
+
+/* A connection has moved so much since its beginning. known: what of it was counted before;
+ * NULL: nothing. */
+static void count_bytes(struct events *events, struct open_flow *known, uint64_t up, uint64_t down)
+{
+	uint64_t none[STATS_WAY__MAX] = { 0 };
+	uint64_t *counted = known ? known->bytes : none;
+	uint64_t now[STATS_WAY__MAX] = { up, down };
+
+	for (int way = 0; way < STATS_WAY__MAX; way++) {
+		if (now[way] <= counted[way])
+			continue;
+		stats_add(&events->counts.bytes[way][UP_PATH_INLINE], now[way] - counted[way]);
+		counted[way] = now[way];
+	}
+}
+
 static void take_open(struct events *events, const struct up_flow_event *event, int listener,
 		      const uint8_t *header)
 {
@@ -133,6 +178,7 @@ static void take_open(struct events *events, const struct up_flow_event *event, 
 	const uint8_t *tlvs = record_tlvs(event, header, &flow.tlv_len);
 
 	counters_of(events, listener)->opened++;
+	count_open(events, event);
 	(void)open_flows_add(events->open, &flow, tlvs);
 	if (events->conf->log_start) {
 		struct record record = record_of_event(event, &with);
@@ -155,6 +201,8 @@ static void take_end(struct events *events, const struct up_flow_event *event, i
 		counters->probes++;
 	else if (record.event == RECORD_REFUSED)
 		counters->refused++;
+	count_end(events, event, &record);
+	count_bytes(events, open, event->bytes_up, event->bytes_down);
 	if (event->opened_ns)
 		counters->ended++;
 	if (record.event != RECORD_PROBE || events->conf->log_probes)
@@ -174,6 +222,23 @@ void events_take(struct events *events, const struct up_flow_event *event, const
 		take_end(events, event, listener);
 }
 
+/* An acknowledged FIN counts as one. */
+static uint64_t bytes_of(const struct up_flow *flow, enum stats_way way)
+{
+	uint64_t acked = way == STATS_UP ? flow->acked_up : flow->acked_down;
+	uint32_t fin = way == STATS_UP ? UP_FLOW_FIN_UP_ACKED : UP_FLOW_FIN_DOWN_ACKED;
+
+	return acked - (acked && flow->marks & fin);
+}
+
+void events_settle(struct events *events, const struct up_flow_key *key, const struct up_flow *flow)
+{
+	struct open_flow *known = open_flows_find(events->open, key, flow->created_ns);
+
+	if (known)
+		count_bytes(events, known, bytes_of(flow, STATS_UP), bytes_of(flow, STATS_DOWN));
+}
+
 void events_know(struct events *events, const struct up_flow_key *key, const struct up_flow *flow)
 {
 	struct open_flow *known = open_flows_find(events->open, key, flow->created_ns);
@@ -182,6 +247,8 @@ void events_know(struct events *events, const struct up_flow_key *key, const str
 		.created_ns = flow->created_ns,
 		.listener = policy_find(events->policy, flow->listener),
 		.header_len = flow->header_len,
+		/* An earlier daemon's counters had them. */
+		.bytes = { bytes_of(flow, STATS_UP), bytes_of(flow, STATS_DOWN) },
 	};
 
 	if (flow->state != UP_FLOW_OPEN || (flow->marks & UP_FLOW_ENDED))

@@ -11,6 +11,7 @@
 #include "inline/open_flows.h"
 #include "inline/policy.h"
 #include "kern/inline.h"
+#include "obs/stats.h"
 
 /* Of one listener. */
 struct inline_counters {
@@ -38,6 +39,7 @@ struct events {
 	uint64_t taken;                 /* events in all */
 	struct former_listener *former; /* the latest first */
 	unsigned n_former;
+	struct stats_counts counts;
 };
 
 /* conf, policy, log and log_queue are set. 0 or -ENOMEM. */
@@ -55,6 +57,10 @@ void events_switch(struct events *events, const struct conf *conf, const struct 
 
 /* One event; header as of kern_inline_event_fn. */
 void events_take(struct events *events, const struct up_flow_event *event, const uint8_t *header);
+
+/* A connection that the map has: count what it has moved since it was counted last. */
+void events_settle(struct events *events, const struct up_flow_key *key,
+		   const struct up_flow *flow);
 
 /* A connection that the map has, and maybe no event of ours told of: one that an earlier
  * daemon logged the start of. Its TLVs and destination are in no map: its line lacks them. */

@@ -12,6 +12,7 @@
 #include "inline/attach.h"
 #include "inline/complain.h"
 #include "inline/events.h"
+#include "inline/figures.h"
 #include "inline/policy.h"
 #include "kern/hook.h"
 #include "kern/inline.h"
@@ -35,12 +36,14 @@ struct inline_engine {
 	struct loop *loop;
 	int deny_fd;
 	struct kern_inline *kern;
-	struct kern_hook *hook;     /* NULL: apps are not told of their clients */
+	struct kern_hook *hook; /* NULL: apps are not told of their clients */
+	struct stats_part hook_part;
 	policy_drained_fn *drained; /* NULL: no listener is */
 	void *context;              /* ... for that */
 	struct policy policy;
 	struct attach attach;
 	struct events events;
+	struct figures figures;
 	struct loop_source source; /* the ring */
 	struct loop_timer again;   /* look into it once more */
 	struct loop_timer tick;
@@ -196,6 +199,28 @@ static void on_tick(struct loop_timer *timer)
 	(void)loop_timer_arm(engine->loop, timer, TICK_US);
 }
 
+/* ---- figures ---- */
+
+void inline_stats(struct inline_engine *engine, struct stats *ret)
+{
+	if (!engine)
+		return;
+	figures_refresh(&engine->figures, &engine->events, engine->kern);
+	figures_tell(&engine->figures, &engine->events, engine->kern, ret);
+	attach_names(&engine->attach, ret->interfaces, sizeof(ret->interfaces));
+	ret->inl.hook = engine->hook_part;
+	if (!engine->hook)
+		return;
+	(void)kern_hook_stats(engine->hook, &ret->inl.hook_stats);
+	kern_hook_runs(engine->hook, ret);
+}
+
+void inline_listener_stats(const struct inline_engine *engine, struct stats_listener *ret)
+{
+	if (engine)
+		figures_of_listener(&engine->figures, &engine->events, ret);
+}
+
 /* ---- start ---- */
 
 static void count_flow(void *context, const struct up_flow_key *key, const struct up_flow *flow)
@@ -269,10 +294,12 @@ static void open_hook(struct inline_engine *engine)
 		.flows_fd = kern_inline_flows_fd(engine->kern),
 		.aliases_fd = kern_inline_aliases_fd(engine->kern),
 	};
-	char why[384] = "";
+	struct stats_part *part = &engine->hook_part;
 
-	if (kern_hook_open(&params, &engine->hook, why, sizeof(why)))
-		log_warn("hook.off engine=inline reason=\"%s\" client_address=none", why);
+	part->wanted = true;
+	part->on = !kern_hook_open(&params, &engine->hook, part->why, sizeof(part->why));
+	if (!part->on)
+		log_warn("hook.off engine=inline reason=\"%s\" client_address=none", part->why);
 }
 
 static void say_on(const struct inline_engine *engine)
@@ -324,6 +351,7 @@ static void free_engine(struct inline_engine *engine, bool detach)
 	if (detach)
 		(void)kern_hook_remove(NULL);
 	events_free(&engine->events);
+	figures_free(&engine->figures);
 	attach_free(&engine->attach);
 	policy_free(&engine->policy);
 	free(engine);

@@ -12,6 +12,7 @@
 #include "inline/policy.h"
 #include "kern/hook.h"
 #include "loop/loop.h"
+#include "obs/stats.h"
 
 struct events;
 struct inline_engine;
@@ -39,6 +40,13 @@ int inline_reload(struct inline_engine *engine, const struct conf *conf, struct 
 
 /* Its address hook; NULL: off, or no engine. */
 const struct kern_hook *inline_hook(const struct inline_engine *engine);
+
+/* What the engine counts, and how full its table is. Walks over the table, if the last walk
+ * is long enough ago; figures of open connections are those of then. NULL is allowed. */
+void inline_stats(struct inline_engine *engine, struct stats *ret);
+
+/* Of the listener of ret's name. */
+void inline_listener_stats(const struct inline_engine *engine, struct stats_listener *ret);
 
 /* Log what has ended until now and let go; the programs stay, unless conf->detach_on_exit.
  * NULL is allowed. */

@@ -18,6 +18,7 @@ struct open_flow {
 	uint64_t created_ns; /* with the key it names the connection */
 	int listener;        /* its number; -1: not known */
 	struct up_addr destination;
+	uint64_t bytes[2]; /* that the counters have, by way */
 	uint16_t header_len;
 	uint16_t tlv_len;
 	bool seen; /* by the walk of open_flows_unseen() */

@@ -193,6 +193,15 @@ uint64_t kern_direction_redirected(const struct kern_direction *dir)
 	return __atomic_load_n(&dir->shared->redirected, __ATOMIC_ACQUIRE);
 }
 
+uint64_t kern_direction_uncounted(const struct kern_direction *dir)
+{
+	uint64_t redirected = kern_direction_redirected(dir);
+	uint64_t n = redirected - dir->shared->counted;
+
+	dir->shared->counted = redirected;
+	return n;
+}
+
 bool kern_direction_resume(const struct kern_direction *dir, uint64_t consumed)
 {
 	/* In user mode the program adds to the word and nothing else, so `redirected` stands
@@ -215,6 +224,14 @@ bool kern_direction_shut(const struct kern_direction *dir)
 {
 	/* Cleared before the window is opened: what shuts it again is told again. */
 	return dir->shared->shut && __atomic_exchange_n(&dir->shared->shut, 0, __ATOMIC_ACQ_REL);
+}
+
+void kern_slots(const struct kern *kern, uint32_t *ret_used, uint32_t *ret_size)
+{
+	*ret_used = 0;
+	for (uint32_t slot = 0; slot < kern->slots; slot++)
+		*ret_used += __atomic_load_n(&kern->directions[slot].token, __ATOMIC_RELAXED) != 0;
+	*ret_size = kern->slots;
 }
 
 bool kern_event_is_current(const struct kern *kern, const struct up_event *event)

@@ -414,6 +414,12 @@ void kern_hook_hush(struct up_intent *intent, uint64_t cookie)
 						  __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
+void kern_hook_runs(const struct kern_hook *hook, struct stats *ret)
+{
+	kern_object_runs(hook->skel->obj, hook->engine == KERN_HOOK_RELAY ? "relay" : "inline",
+			 ret);
+}
+
 int kern_hook_stats(const struct kern_hook *hook, struct up_hook_stats *ret)
 {
 	return kern_sum(hook->skel->maps.hook_stats, ret, sizeof(*ret));

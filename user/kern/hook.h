@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "obs/stats.h"
 #include "unproxy/abi.h"
 
 struct kern_hook;
@@ -68,6 +69,9 @@ bool kern_hook_whole_host(const struct kern_hook *hook);
 struct up_intent *kern_hook_announce(struct kern_hook *hook, uint64_t cookie,
 				     const struct up_addr *client);
 void kern_hook_hush(struct up_intent *intent, uint64_t cookie);
+
+/* How often its programs ran, while kernel.bpf_stats_enabled was on. */
+void kern_hook_runs(const struct kern_hook *hook, struct stats *ret);
 
 /* The programs' counters, summed over CPUs. 0 or -errno. */
 int kern_hook_stats(const struct kern_hook *hook, struct up_hook_stats *ret);

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "obs/stats.h"
 #include "unproxy/flow_abi.h"
 
 struct kern_inline;
@@ -118,6 +119,12 @@ int kern_inline_sweep(struct kern_inline *kern);
 
 /* The programs' counters, summed over CPUs. 0 or -errno. */
 int kern_inline_stats(const struct kern_inline *kern, struct up_flow_stats *ret);
+
+/* Connections there is room for; an earlier daemon may have decided that. */
+uint32_t kern_inline_room(const struct kern_inline *kern);
+
+/* How often its programs ran, while kernel.bpf_stats_enabled was on. */
+void kern_inline_runs(const struct kern_inline *kern, struct stats *ret);
 
 struct kern_inline_detached {
 	unsigned programs, qdiscs, pins;

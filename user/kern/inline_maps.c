@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "kern/inline_internal.h"
+#include "kern/internal.h"
 #include "inline.skel.h"
 
 #define KEY_ROOM 32 /* the longest key that map_keep() handles */
@@ -252,6 +253,16 @@ int kern_inline_sweep(struct kern_inline *kern)
 			sweep_one(kern, &batch->keys[i]);
 	}
 	return 0;
+}
+
+uint32_t kern_inline_room(const struct kern_inline *kern)
+{
+	return bpf_map__max_entries(kern->skel->maps.flows);
+}
+
+void kern_inline_runs(const struct kern_inline *kern, struct stats *ret)
+{
+	kern_object_runs(kern->skel->obj, "inline", ret);
 }
 
 int kern_inline_stats(const struct kern_inline *kern, struct up_flow_stats *ret)

@@ -6,6 +6,7 @@
 #include "kern/kern.h"
 
 struct bpf_map;
+struct bpf_object;
 struct relay_bpf;
 
 /* `rings` is of sets: one for each instance that shares the maps, with room for so many. Those
@@ -62,6 +63,9 @@ int kern_pin_maps(struct kern *kern);
  * another shape. */
 int kern_pin_adopt(struct kern *kern, const struct kern_shared *shared);
 void kern_pin_release(struct kern *kern);
+
+/* show.c: how often the programs of an object ran. */
+void kern_object_runs(const struct bpf_object *object, const char *engine, struct stats *ret);
 
 /* show.c: the one value of a per-CPU array of 64-bit counters, summed. 0 or -errno. */
 int kern_sum(const struct bpf_map *map, void *ret, size_t size);

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "obs/stats.h"
 #include "unproxy/abi.h"
 
 struct kern;
@@ -122,6 +123,9 @@ bool kern_direction_user(const struct kern_direction *dir);
 uint64_t kern_direction_seen(const struct kern_direction *dir);
 uint64_t kern_direction_redirected(const struct kern_direction *dir);
 
+/* Bytes that the kernel sent to the target since this was asked last. By the owner alone. */
+uint64_t kern_direction_uncounted(const struct kern_direction *dir);
+
 /* Let the kernel move the bytes from here on. Only valid once everything user space was
  * given (`consumed` bytes in all) has been sent; fails if more has arrived meanwhile. */
 bool kern_direction_resume(const struct kern_direction *dir, uint64_t consumed);
@@ -159,5 +163,14 @@ int kern_stats(const struct kern *kern, struct up_stats *ret);
 
 /* Of the library that is loaded now: "v1.1". */
 const char *kern_libbpf_version(void);
+
+/* Accelerated directions: how many there are, and may be. Any thread. */
+void kern_slots(const struct kern *kern, uint32_t *ret_used, uint32_t *ret_size);
+
+/* How often its programs ran, while kernel.bpf_stats_enabled was on. */
+void kern_runs(const struct kern *kern, struct stats *ret);
+
+/* How many connections can be shown. */
+uint32_t kern_shown_max(const struct kern *kern);
 
 #endif

@@ -79,6 +79,11 @@ void kern_hide(struct kern *kern, const uint64_t *cookies, uint32_t count)
 		(void)bpf_map_delete_elem(bpf_map__fd(kern->skel->maps.connections), &cookies[i]);
 }
 
+uint32_t kern_shown_max(const struct kern *kern)
+{
+	return bpf_map__max_entries(kern->skel->maps.connections);
+}
+
 void kern_show_backend(struct kern *kern, uint32_t number, const struct up_backend *backend)
 {
 	(void)bpf_map_update_elem(bpf_map__fd(kern->skel->maps.backends), &number, backend,
@@ -88,6 +93,30 @@ void kern_show_backend(struct kern *kern, uint32_t number, const struct up_backe
 void kern_hide_backend(struct kern *kern, uint32_t number)
 {
 	(void)bpf_map_delete_elem(bpf_map__fd(kern->skel->maps.backends), &number);
+}
+
+void kern_object_runs(const struct bpf_object *object, const char *engine, struct stats *ret)
+{
+	struct bpf_program *program;
+
+	bpf_object__for_each_program (program, object) {
+		struct stats_program one = { .engine = engine };
+		struct bpf_prog_info info = { 0 };
+		uint32_t len = sizeof(info);
+		int fd = bpf_program__fd(program);
+
+		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) < 0)
+			continue;
+		memcpy(one.name, info.name, sizeof(one.name));
+		one.runs = info.run_cnt;
+		one.run_ns = info.run_time_ns;
+		stats_add_program(ret, &one);
+	}
+}
+
+void kern_runs(const struct kern *kern, struct stats *ret)
+{
+	kern_object_runs(kern->skel->obj, "relay", ret);
 }
 
 int kern_sum(const struct bpf_map *map, void *ret, size_t size)

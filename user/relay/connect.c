@@ -116,6 +116,7 @@ static enum session_state connected(struct session *session)
 	loop_timer_cancel(session->worker->loop, &session->timer);
 	session->connect_us = (uint32_t)(loop_now(session->worker->loop) - session->accepted_us -
 					 session->header_us);
+	stats_time(&session->worker->counts.connect_us, session->connect_us);
 	record_started(session);
 	return SESSION_RELAY;
 }

@@ -25,8 +25,12 @@ struct listener_state {
 	struct list all;
 	char name[CONF_NAME_MAX];
 	uint32_t connections; /* atomic: now, of all workers and generations */
-	bool draining;        /* takes no connections: said at run time; the main thread's */
-	unsigned references;  /* generations that have it; the main thread's */
+	/* Atomic, all workers together: since the beginning, and of the sockets there are. */
+	uint64_t accepted, refused;
+	uint32_t backlog, backlog_max; /* connections that wait for accept(), or may */
+	uint32_t n_open;               /* sockets that listen */
+	bool draining;       /* takes no connections: said at run time; the main thread's */
+	unsigned references; /* generations that have it; the main thread's */
 };
 
 /* A listener of a generation: what a connection goes by from accept to its end. */

@@ -71,6 +71,8 @@ static enum session_state adopt(struct session *session, const uint8_t *bytes, u
 	session->version = header->version;
 	session->command = header->command;
 	session->stacked = up_header_begins(bytes + header->len, rest);
+	stats_add(&session->worker->counts.headers[header->version][header->command], 1);
+	stats_time(&session->worker->counts.header_us, session->header_us);
 	if (header->has_addr) {
 		session->client = header->src;
 		session->destination = header->dst;
@@ -79,7 +81,7 @@ static enum session_state adopt(struct session *session, const uint8_t *bytes, u
 	err = keep_tlvs(session, bytes, header);
 	up->chunk = NULL;
 	if (!err && rest) {
-		up->copied += rest;
+		flow_copied(session, UP, rest);
 		err = copy_keep(up, bytes + header->len, rest);
 	}
 	free(old); /* bytes may lie in it */
@@ -143,7 +145,7 @@ static enum session_state ended(struct session *session, int err)
 
 	if (!part) {
 		session->reason = up_reason_name(UP_REASON_EMPTY);
-		record_probe(session);
+		record_probe(session, STATS_PROBE_EMPTY);
 		return SESSION_CLOSED;
 	}
 	return refuse(session, err ? UP_REASON_RESET : UP_REASON_TRUNCATED, NULL);

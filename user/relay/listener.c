@@ -49,7 +49,7 @@ static void pause_all(struct worker *worker, const char *why)
 {
 	if (!worker->accepting)
 		return;
-	counter_add(&worker->relay->counters.accept_pauses, 1);
+	stats_add(&worker->counts.accept_pauses, 1);
 	if (!worker->pause_logged_us ||
 	    loop_now(worker->loop) - worker->pause_logged_us > PAUSE_LOG_US) {
 		worker->pause_logged_us = loop_now(worker->loop);
@@ -145,7 +145,8 @@ static void take(struct listener *listener, int fd, const struct up_addr *addr)
 	enum up_reason reason;
 	bool limited;
 
-	counter_add(&relay->counters.accepted, 1);
+	stats_add(&listener->worker->counts.accepted, 1);
+	__atomic_fetch_add(&rules->state->accepted, 1, __ATOMIC_RELAXED);
 	reason = admit(listener, &peer, &limited);
 	if (reason != UP_REASON_NONE) {
 		refuse(listener, fd, &peer, reason);
@@ -258,12 +259,46 @@ static void destroy(struct loop_deferred *deferred)
 	listener_free(container_of(deferred, struct listener, deferred));
 }
 
+/* This socket's part of the listener's figures. */
+static void set_backlog(struct listener *listener, uint32_t now, uint32_t max)
+{
+	struct listener_state *state = listener->rules->state;
+
+	__atomic_fetch_add(&state->backlog, now - listener->backlog, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&state->backlog_max, max - listener->backlog_max, __ATOMIC_RELAXED);
+	listener->backlog = now;
+	listener->backlog_max = max;
+}
+
+void listener_see_backlog(struct listener *listener)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	/* Of a listening socket these two are its accept queue. */
+	if (getsockopt(listener->source.fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
+		set_backlog(listener, info.tcpi_unacked, info.tcpi_sacked);
+}
+
+static void count_open(struct listener *listener)
+{
+	__atomic_fetch_add(&listener->rules->state->n_open, 1, __ATOMIC_RELAXED);
+	listener_see_backlog(listener);
+}
+
+static void count_closed(struct listener *listener)
+{
+	__atomic_fetch_sub(&listener->rules->state->n_open, 1, __ATOMIC_RELAXED);
+	set_backlog(listener, 0, 0);
+}
+
 static void close_now(struct listener *listener)
 {
 	struct worker *worker = listener->worker;
 
 	(void)close(listener->source.fd);
 	listener->source.fd = -1;
+	count_closed(listener);
 	list_remove(&listener->all);
 	generation_leave(listener->rules->generation, worker->index);
 	listener->deferred.destroy = destroy;
@@ -404,6 +439,7 @@ void listener_begin(struct listener *listener)
 	generation_enter(listener->rules->generation, worker->index);
 	list_remove(&listener->all);
 	list_append(&worker->listeners, &listener->all);
+	count_open(listener);
 	if (worker->accepting)
 		listener_resume(listener);
 }
@@ -414,8 +450,10 @@ void listener_switch(struct listener *listener, const struct rules *rules)
 
 	/* What fails here held for the rules before, and does no harm. */
 	(void)set_options(listener->source.fd, rules->conf);
+	count_closed(listener);
 	listener->rules = rules;
 	(void)listener_listen(listener);
+	count_open(listener);
 	generation_enter(rules->generation, listener->worker->index);
 	generation_leave(before->generation, listener->worker->index);
 }

@@ -21,7 +21,8 @@ struct listener {
 	struct loop_deferred deferred;
 	struct up_addr addr;
 	struct worker *worker;
-	const struct rules *rules; /* which its connections begin with */
+	const struct rules *rules;     /* which its connections begin with */
+	uint32_t backlog, backlog_max; /* its part of the listener's */
 };
 
 /* Bind one port, or take an adopted socket's, or a copy of the nth inherited one; it need not
@@ -56,6 +57,9 @@ void rules_force_place(struct relay *relay, const struct rules *rules);
 
 /* A connection that was taken by these rules is over: there is room for another. */
 void rules_give_place(struct relay *relay, const struct rules *rules);
+
+/* Look at how many wait for accept(). */
+void listener_see_backlog(struct listener *listener);
 
 /* Take what is in the backlog, unless it is shared, then close; with io_uring, after its last word. Frees it. */
 void listener_close(struct listener *listener);

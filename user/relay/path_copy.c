@@ -104,7 +104,7 @@ void copy_count(struct session *session, enum way way, uint32_t got)
 	struct flow *other = flow_of(session, way == UP ? DOWN : UP);
 	uint64_t answered = (uint64_t)got * BULK_DIALOGUE;
 
-	flow_of(session, way)->copied += got;
+	flow_copied(session, way, got);
 	flow_of(session, way)->bulk += got;
 	if (got < BULK_READ)
 		other->bulk -= other->bulk < answered ? other->bulk : answered;

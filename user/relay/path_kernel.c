@@ -14,6 +14,7 @@
 #include "relay/law.h"
 #include "relay/listener.h"
 #include "relay/path_copy.h"
+#include "relay/show.h"
 #include "relay/walk.h"
 #include "unproxy/proxy_types.h"
 
@@ -166,10 +167,20 @@ void kernel_forget(struct session *session)
 	}
 }
 
+void kernel_count(struct session *session, enum way way)
+{
+	struct accel *accel = flow_of(session, way)->accel;
+
+	if (accel)
+		stats_add(&session->worker->counts.bytes[way][UP_PATH_KERNEL],
+			  kern_direction_uncounted(&accel->dir));
+}
+
 static void accel_drop(struct session *session, enum way way)
 {
 	struct flow *flow = flow_of(session, way);
 
+	kernel_count(session, way);
 	kern_direction_free(session->worker->relay->kern, &flow->accel->dir);
 	give_one(session, way, TAKE_PTR(flow->accel));
 }
@@ -202,7 +213,7 @@ int kernel_begin(struct session *session)
 	if (err)
 		accel_drop(session, UP);
 	else /* the program shows what it parses */
-		session->shown_cookie = session->flows[UP].accel->dir.shared->cookie;
+		show_begun(session, session->flows[UP].accel->dir.shared->cookie);
 	return err;
 }
 
@@ -225,7 +236,7 @@ static int drain_source(struct session *session, enum way way)
 	/* recv() tells of an error once, and of a plain end from then on. */
 	if (got < 0 && errno != EAGAIN)
 		leg_died(source, errno);
-	flow->copied += held;
+	flow_copied(session, way, held);
 	if (held && copy_keep(flow, buffer, held)) {
 		leg_died(source, ENOMEM);
 		return -ENOMEM;
@@ -257,6 +268,7 @@ int kernel_promote(struct session *session, enum way way)
 				      &flow_of(session, way == UP ? DOWN : UP)->accel->dir);
 	if (err) {
 		flow->kernel_refused = true;
+		stats_add(&session->worker->counts.refused_path[UP_PATH_KERNEL], 1);
 		/* Begun at accept: the socket stays under the program, in user mode. */
 		if (!begun && flow->accel)
 			accel_drop(session, way);
@@ -264,6 +276,7 @@ int kernel_promote(struct session *session, enum way way)
 	}
 	bulk_bound_source(session, way);
 	flow->path = RECORD_PATH_KERNEL;
+	stats_add(&session->worker->counts.promoted[UP_PATH_KERNEL], 1);
 	return 0;
 }
 
@@ -318,7 +331,6 @@ enum relay_result accel_finish(struct session *session, enum way way)
 	if (dead)
 		return RELAY_EOF;
 
-	counter_add(&session->worker->relay->counters.bytes_missing, 1);
 	log_error("relay.bytes_missing listener=%s received=%llu written=%llu action=reset",
 		  session->rules->conf->name, (unsigned long long)received,
 		  (unsigned long long)written);
@@ -349,9 +361,17 @@ void accel_to_kernel(struct session *session, enum way way)
 	struct accel *accel = flow_of(session, way)->accel;
 
 	accel->kernel_mode = true;
+	stats_add(&session->worker->counts.to_kernel, 1);
 	accel->ready = false;
 	accel->wait_us = 0;
 	leg_watch_input(session, source_of(session, way), false);
+}
+
+static void count_handback(struct session *session, const struct accel *accel)
+{
+	uint32_t why = __atomic_load_n(&accel->dir.shared->handback, __ATOMIC_RELAXED);
+
+	stats_add(&session->worker->counts.handbacks[why < STATS_HANDBACKS ? why : 0], 1);
 }
 
 void accel_to_user(struct session *session, enum way way)
@@ -366,7 +386,7 @@ void accel_to_user(struct session *session, enum way way)
 	accel->kernel_mode = false;
 	accel->waiting = true;
 	accel->wait_us = 0;
-	counter_add(&session->worker->relay->counters.handbacks, 1);
+	count_handback(session, accel);
 }
 
 enum relay_result kernel_move(struct session *session, enum way way)

@@ -40,6 +40,9 @@ void kernel_unpark(const struct session *session);
 /* The other process has it: our part alone is freed. */
 void kernel_forget(struct session *session);
 
+/* Add what the kernel has moved since the last time to the worker's counters. */
+void kernel_count(struct session *session, enum way way);
+
 /* The program handed a direction back. Context is the worker. */
 void kernel_on_event(void *worker, const struct up_event *event);
 

@@ -81,7 +81,7 @@ static void send_peeked(struct session *session, enum way way, uint32_t n)
 		return;
 	}
 	flow->accel->ahead += (uint32_t)sent;
-	flow->copied += (uint64_t)sent;
+	flow_copied(session, way, (uint64_t)sent);
 }
 
 /* Copy as any flow is copied. The bytes that are ahead have been sent. */

@@ -141,6 +141,12 @@ static bool push(struct leg *target, struct splice_pipe *pipe)
 	return !pipe->held;
 }
 
+static void refuse(struct session *session, struct flow *flow)
+{
+	flow->splice_refused = true;
+	stats_add(&session->worker->counts.refused_path[UP_PATH_SPLICE], 1);
+}
+
 /* Source -> pipe, which is empty: EAGAIN can only mean that the source is. */
 static enum relay_result pull(struct session *session, enum way way)
 {
@@ -152,6 +158,7 @@ static enum relay_result pull(struct session *session, enum way way)
 	if (n > 0) {
 		flow->pipe->held = (uint32_t)n;
 		flow->spliced += (uint64_t)n;
+		stats_add(&session->worker->counts.bytes[way][UP_PATH_SPLICE], (uint64_t)n);
 		return RELAY_AGAIN;
 	}
 	if (n == 0)
@@ -165,7 +172,7 @@ static enum relay_result pull(struct session *session, enum way way)
 	case EINVAL:
 	case ENOSYS:
 	case ENOMEM:
-		flow->splice_refused = true;
+		refuse(session, flow);
 		break;
 	default:
 		source->flags &= (uint16_t)~LEG_READABLE;
@@ -196,7 +203,7 @@ enum relay_result splice_move(struct session *session, enum way way)
 		if (!flow->pipe)
 			flow->pipe = pipe_take(session->worker->pipes);
 		if (!flow->pipe) {
-			flow->splice_refused = true;
+			refuse(session, flow);
 			return RELAY_AGAIN;
 		}
 		result = pull(session, way);

@@ -8,6 +8,12 @@
 #include "client/reason.h"
 #include "unproxy/proxy_types.h"
 
+static void count_refused(struct worker *worker, const struct rules *rules, enum up_reason reason)
+{
+	stats_add(&worker->counts.refused[reason], 1);
+	__atomic_fetch_add(&rules->state->refused, 1, __ATOMIC_RELAXED);
+}
+
 static void put(struct worker *worker, const struct record *record, const uint8_t *tlvs)
 {
 	if (worker->relay->log)
@@ -46,7 +52,7 @@ void record_refused_at_accept(struct listener *listener, const struct up_addr *p
 		.hint = up_reason_hint(reason),
 	};
 
-	counter_add(&worker->relay->counters.refused, 1);
+	count_refused(worker, listener->rules, reason);
 	put(worker, &record, NULL);
 }
 
@@ -132,10 +138,10 @@ void record_refused(struct session *session, enum up_reason reason, const char *
 	session->reset = true;
 	if (reason == UP_REASON_RESET && is_health_check(session)) {
 		session->reason = up_reason_name(reason);
-		record_probe(session);
+		record_probe(session, STATS_PROBE_LOCAL);
 		return;
 	}
-	counter_add(&session->worker->relay->counters.refused, 1);
+	count_refused(session->worker, session->rules, reason);
 	if (!session->worker->relay->log)
 		return;
 	session->reason = up_reason_name(reason);
@@ -160,17 +166,19 @@ void record_started(struct session *session)
 		put_event(session, RECORD_START);
 }
 
-void record_probe(struct session *session)
+void record_probe(struct session *session, enum stats_probe kind)
 {
-	counter_add(&session->worker->relay->counters.probes, 1);
+	stats_add(&session->worker->counts.probes[kind], 1);
 	if (session->rules->generation->conf->log_probes)
 		put_event(session, RECORD_PROBE);
 }
 
 void record_ended(struct session *session)
 {
-	if (is_health_check(session))
-		record_probe(session);
-	else
-		put_event(session, RECORD_END);
+	if (is_health_check(session)) {
+		record_probe(session, STATS_PROBE_LOCAL);
+		return;
+	}
+	stats_add(&session->worker->counts.ended[stats_end_find(session->reason)], 1);
+	put_event(session, RECORD_END);
 }

@@ -4,6 +4,7 @@
 #define RELAY_RECORD_H
 
 #include "client/record.h"
+#include "obs/stats.h"
 #include "relay/listener.h"
 #include "relay/session.h"
 #include "unproxy/reason.h"
@@ -23,8 +24,8 @@ void record_ended(struct session *session);
  * has it. path_*: what moves the next bytes. */
 struct record record_live(struct session *session);
 
-/* An empty connect: counted, logged only with log_probes. */
-void record_probe(struct session *session);
+/* A health check: counted, logged only with log_probes. */
+void record_probe(struct session *session, enum stats_probe kind);
 
 /* The address the balancer connected to. */
 void record_own_address(const struct session *session, struct up_addr *ret);

@@ -20,6 +20,7 @@
 #include "kern/kern.h"
 #include "loop/loop.h"
 #include "loop/mailbox.h"
+#include "obs/stats.h"
 #include "relay/generation.h"
 
 struct deny;
@@ -38,17 +39,6 @@ struct limits;
 /* Peeked at once; a source that holds more is copied first. */
 #define RELAY_PEEK (4 << 20)
 
-/* Relaxed atomics, summed by whoever shows them. */
-struct relay_counters {
-	uint64_t accepted;
-	uint64_t refused;
-	uint64_t probes;
-	uint64_t closed;
-	uint64_t bytes_missing; /* pairs reset because the conservation law did not hold */
-	uint64_t handbacks;     /* directions that went from the kernel to user space */
-	uint64_t accept_pauses; /* times that accept stopped for lack of descriptors or memory */
-};
-
 /* A listening socket that somebody else has opened. fd -1: it has been taken. */
 struct adopted {
 	struct up_addr addr;
@@ -58,15 +48,17 @@ struct adopted {
 struct relay {
 	struct generations generations; /* the main thread's */
 	struct kern *kern;              /* NULL: no kernel path on this host */
-	struct kern_hook *hook;         /* atomic; NULL: servers are not told of their clients */
-	struct inherited inherited;     /* sockets that were open before us; the main thread's */
-	struct client_log *log;         /* NULL: no client log */
-	struct deny *deny;              /* clients to refuse */
-	struct limits *limits;          /* connections per source and listener */
-	bool io_uring;                  /* may be used where the host has it */
+	struct stats_part kernel_path;
+	struct kern_hook *hook; /* atomic; NULL: servers are not told of their clients */
+	struct stats_part hook_part;
+	struct inherited inherited; /* sockets that were open before us; the main thread's */
+	struct client_log *log;     /* NULL: no client log */
+	struct deny *deny;          /* clients to refuse */
+	struct limits *limits;      /* connections per source and listener */
+	bool io_uring;              /* may be used where the host has it */
 	uint32_t max_connections;
-	uint32_t connections; /* atomic: now */
-	struct relay_counters counters;
+	uint32_t connections;       /* atomic: now */
+	struct stats_counts before; /* of the daemon that this one took over from */
 	struct worker **workers;
 	struct mailbox answers; /* letters to the main thread */
 	unsigned n_workers;     /* 0: nothing is relayed yet */
@@ -129,6 +121,9 @@ struct worker {
 	struct list changed;     /* to be shown anew */
 	struct list walks;       /* struct relay_walk: looks at all sessions that are under way */
 	uint32_t n_sessions;
+	struct stats_counts counts; /* this worker's alone */
+	uint32_t n_shown;           /* atomic for readers: entries of `connections` */
+	size_t backlog_next;        /* the listener whose backlog is looked at next */
 	struct pipe_pool *pipes;
 	uint64_t realtime_offset_us; /* CLOCK_REALTIME - CLOCK_MONOTONIC, taken each second */
 	struct uring_bytes *arrived; /* what io_uring brought of a header, else NULL */
@@ -171,9 +166,10 @@ void worker_look(struct worker *worker);
 /* A session came (1) or went (-1): the last one lets a draining worker stop. */
 void worker_count(struct worker *worker, int change);
 
-static inline void counter_add(uint64_t *counter, uint64_t n)
-{
-	__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
-}
+/* What all workers have counted, and those before them; by the main thread. */
+void relay_sum(const struct relay *relay, struct stats_counts *ret);
+
+/* Connections that all workers show in the map of that name; any thread. */
+uint64_t relay_shown(const struct relay *relay);
 
 #endif

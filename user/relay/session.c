@@ -152,7 +152,7 @@ void session_let_go(struct session *session)
 void session_close(struct session *session)
 {
 	leave(session);
-	counter_add(&session->worker->relay->counters.closed, 1);
+	stats_add(&session->worker->counts.closed, 1);
 	if (!session->operations) /* else with the last one's last word */
 		session_release(session);
 }
@@ -189,6 +189,7 @@ static enum relay_result promote(struct session *session, enum way way)
 	if (session->rules->conf->splice && !flow->splice_refused) {
 		bulk_bound_source(session, way);
 		flow->path = RECORD_PATH_SPLICE;
+		stats_add(&session->worker->counts.promoted[UP_PATH_SPLICE], 1);
 		return splice_move(session, way);
 	}
 	if (!may_accelerate(session, way))

@@ -31,7 +31,8 @@ enum session_state {
 	SESSION__MAX,
 };
 
-enum way { UP, DOWN }; /* FRONT -> BACK, BACK -> FRONT; a flow's source is legs[way] */
+/* FRONT -> BACK, BACK -> FRONT; a flow's source is legs[way] */
+enum way { UP = STATS_UP, DOWN = STATS_DOWN };
 
 /* Bytes read but not yet sent. */
 struct chunk {
@@ -124,6 +125,13 @@ uint64_t flow_redirected(const struct flow *flow);
 static inline uint64_t flow_bytes(const struct flow *flow)
 {
 	return flow->copied + flow->spliced + flow_redirected(flow);
+}
+
+/* So many bytes were taken from a source by recv(). */
+static inline void flow_copied(struct session *session, enum way way, uint64_t n)
+{
+	flow_of(session, way)->copied += n;
+	stats_add(&session->worker->counts.bytes[way][UP_PATH_COPY], n);
 }
 
 /* What the connection came to, as a step of a path tells. */

@@ -27,13 +27,27 @@ void show_changed(struct session *session)
 		list_append(&session->worker->changed, &session->turn);
 }
 
+static void count_shown(struct worker *worker, int change)
+{
+	__atomic_store_n(&worker->n_shown, worker->n_shown + (uint32_t)change, __ATOMIC_RELAXED);
+}
+
+void show_begun(struct session *session, uint64_t cookie)
+{
+	session->shown_cookie = cookie;
+	if (cookie)
+		count_shown(session->worker, 1);
+}
+
 void show_gone(struct session *session)
 {
 	struct kern *kern = session->worker->relay->kern;
 
 	/* The program has shown what it parsed; show_tick() the rest. */
-	if (kern && session->shown_cookie)
-		kern_hide(kern, &session->shown_cookie, 1);
+	if (!kern || !session->shown_cookie)
+		return;
+	kern_hide(kern, &session->shown_cookie, 1);
+	count_shown(session->worker, -1);
 }
 
 static void describe(struct session *session, struct up_conn *ret)
@@ -67,7 +81,7 @@ static void flush(struct worker *worker, struct batch *batch)
 static void show(struct session *session, struct batch *batch)
 {
 	if (!session->shown_cookie)
-		session->shown_cookie = socket_cookie(session->legs[FRONT].source.fd);
+		show_begun(session, socket_cookie(session->legs[FRONT].source.fd));
 	if (!session->shown_cookie)
 		return;
 	batch->cookies[batch->count] = session->shown_cookie;
@@ -97,8 +111,13 @@ void show_tick(struct worker *worker)
 
 	settle_young(worker);
 	for (struct list *item = worker->accelerated.next; item != &worker->accelerated;
-	     item = item->next)
-		show_changed(container_of(item, struct session, all));
+	     item = item->next) {
+		struct session *session = container_of(item, struct session, all);
+
+		kernel_count(session, UP);
+		kernel_count(session, DOWN);
+		show_changed(session);
+	}
 	while (!list_empty(&worker->changed)) {
 		struct session *session = container_of(worker->changed.next, struct session, turn);
 

@@ -11,6 +11,9 @@
 /* Something moved: show it anew with the next tick. */
 void show_changed(struct session *session);
 
+/* It is in the map under its socket's cookie, or will be. */
+void show_begun(struct session *session, uint64_t cookie);
+
 /* Take it out of the map. */
 void show_gone(struct session *session);
 

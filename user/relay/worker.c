@@ -28,6 +28,8 @@
 /* Five seconds. */
 #define LOOK_US 20000
 #define LOOKS 250
+/* Listening sockets whose backlog is looked at in a second. */
+#define BACKLOGS_SEEN 64
 
 /* With no more sessions than these the loop may spin for the next event. */
 #define SPIN_SESSIONS 2
@@ -246,12 +248,29 @@ static void on_accept_again(struct loop_timer *timer)
 	worker_unpause(container_of(timer, struct worker, accept_again));
 }
 
+/* Some of them each time: there may be a port range of thousands. */
+static void see_backlogs(struct worker *worker)
+{
+	const struct list *last = worker->listeners.prev;
+
+	for (int i = 0; i < BACKLOGS_SEEN && !list_empty(&worker->listeners); i++) {
+		struct list *item = worker->listeners.next;
+
+		listener_see_backlog(container_of(item, struct listener, all));
+		list_remove(item);
+		list_append(&worker->listeners, item);
+		if (item == last)
+			break;
+	}
+}
+
 static void on_tick(struct loop_timer *timer)
 {
 	struct worker *worker = container_of(timer, struct worker, tick);
 
 	worker->realtime_offset_us = clock_us(CLOCK_REALTIME) - clock_us(CLOCK_MONOTONIC);
 	show_tick(worker);
+	see_backlogs(worker);
 	(void)loop_timer_arm(worker->loop, &worker->tick, TICK_US);
 }
 
@@ -365,6 +384,22 @@ static void *run(void *arg)
 int worker_start(struct worker *worker)
 {
 	return -pthread_create(&worker->thread, NULL, run, worker);
+}
+
+void relay_sum(const struct relay *relay, struct stats_counts *ret)
+{
+	*ret = relay->before;
+	for (unsigned i = 0; i < relay->n_workers; i++)
+		stats_sum(ret, &relay->workers[i]->counts);
+}
+
+uint64_t relay_shown(const struct relay *relay)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < relay->n_workers; i++)
+		sum += __atomic_load_n(&relay->workers[i]->n_shown, __ATOMIC_RELAXED);
+	return sum;
 }
 
 void worker_join(struct worker *worker)

@@ -91,7 +91,7 @@ CFLAGS := -std=gnu11 -O2 -g -fno-strict-aliasing $(WARN) $(WERR) $(HARDEN) $(SAN
 # argv of a subcommand under test is made of literals.
 TEST_CFLAGS = $(CFLAGS) -Wno-write-strings
 LDFLAGS := $(SANFLAGS) -Wl,--as-needed -Wl,-z,relro,-z,now $(EXTRA_LDFLAGS)
-LDLIBS := -luring -lbpf -lelf -lz -linih -ljansson -lcap-ng -lsystemd -lseccomp -lpthread
+LDLIBS := -luring -lbpf -lelf -lz -linih -ljansson -lcap-ng -lsystemd -lseccomp -lmicrohttpd -lpthread
 
 # The name libbpf's headers know the machine by, and where its UAPI headers are.
 BPF_ARCH := $(shell uname -m | sed 's/^x86_64$$/x86/; s/^aarch64$$/arm64/; s/^ppc64le$$/powerpc/; s/^riscv64$$/riscv/; s/^s390x$$/s390/')

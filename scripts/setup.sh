@@ -6,15 +6,15 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 build=(build-essential pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev
-	liburing-dev libinih-dev libjansson-dev libcap-ng-dev libsystemd-dev libseccomp-dev)
+	liburing-dev libinih-dev libjansson-dev libcap-ng-dev libsystemd-dev libseccomp-dev libmicrohttpd-dev)
 check=(clang-format clang-tidy cppcheck shellcheck libclang-rt-14-dev libcmocka-dev mandoc groff-base
 	bash-completion zsh)
 packaging=(debhelper lintian logrotate)
 run=(iproute2 ethtool systemd iputils-ping procps kmod util-linux jq curl openssl ca-certificates python3 python3-pytest
-	python3-pytest-timeout python3-websockets python3-yaml tmux)
+	python3-pytest-timeout python3-websockets python3-yaml tmux prometheus)
 peers=(haproxy nginx libnginx-mod-stream wrk go-mmproxy)
 apps=(nftables ruby openssh-server openssh-client redis-server redis-tools fail2ban)
-services=(haproxy nginx go-mmproxy ssh redis-server fail2ban)
+services=(haproxy nginx go-mmproxy ssh redis-server fail2ban prometheus)
 
 say() { printf 'setup: %s\n' "$*"; }
 

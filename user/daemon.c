@@ -18,6 +18,7 @@
 #include "daemon/announce.h"
 #include "daemon/capacity.h"
 #include "daemon/kernel_side.h"
+#include "daemon/observe.h"
 #include "daemon/privileges.h"
 #include "daemon/services.h"
 #include "daemon/show.h"
@@ -29,7 +30,6 @@
 #include "relay/limits.h"
 #include "relay/publish.h"
 #include "relay/relay.h"
-#include "snapshot/take.h"
 
 #define SWEEP_US 1000000
 
@@ -47,13 +47,13 @@ struct daemon {
 	struct loop_timer sweep_timer;
 	struct watchdog watchdog;
 	struct change change;
+	struct observe observe;
 	struct services services;
 	struct services_daemon self; /* as they know it */
 	struct privileges privileges;
 	unsigned n_done;
 	bool draining;
-	bool takeover;                 /* asked for */
-	uint64_t started_us, began_us; /* CLOCK_REALTIME, CLOCK_MONOTONIC */
+	bool takeover; /* asked for */
 };
 
 /* What is served. */
@@ -312,7 +312,7 @@ static int start_threads(struct daemon *daemon)
 		return err;
 	publish_commit(&daemon->publish);
 	daemon->first = NULL;
-	return 0;
+	return observe_run(&daemon->observe);
 }
 
 /* A reload brings a listener that relays, maybe the first. */
@@ -352,6 +352,7 @@ static void set_up_change(struct daemon *daemon)
 		.relay = &daemon->relay,
 		.engine = &daemon->engine,
 		.change = &daemon->change,
+		.observe = &daemon->observe,
 		.open_inline = open_inline,
 		.drain = drain,
 	};
@@ -388,10 +389,13 @@ static int start(struct daemon *daemon)
 	if (!err)
 		err = open_listeners(daemon);
 	set_up_change(daemon);
+	daemon->observe.loop = daemon->loop;
 	if (!err)
 		err = upgrade_prepared(&daemon->services.upgrade);
 	if (!err)
 		err = open_deny(daemon);
+	if (!err && !daemon->takeover) /* else the other one has the port for now */
+		err = observe_open(&daemon->observe, &conf_of(daemon)->metrics);
 	/* Last of what may fail on this host: what it attaches stays. */
 	if (!err)
 		err = open_inline(daemon);
@@ -412,6 +416,7 @@ static void stop(struct daemon *daemon)
 {
 	struct relay *relay = &daemon->relay;
 
+	observe_close(&daemon->observe);
 	inline_stop(daemon->engine);
 	command_all(daemon, WORKER_STOP);
 	for (unsigned i = 0; i < daemon->n_started; i++)
@@ -462,33 +467,11 @@ static int start_all(struct daemon *daemon, struct conf *conf)
 	return err ? err : start(daemon);
 }
 
-static int take_stats(struct daemon *daemon, struct stats **ret)
-{
-	const struct change_reloads *said = &daemon->change.reloads;
-	struct stats_reload reloads = {
-		.done = said->done,
-		.failed = said->refused,
-		.last_us = said->last_us,
-	};
-	const struct snapshot_from from = {
-		.relay = &daemon->relay,
-		.engine = daemon->engine,
-		.started_us = daemon->started_us,
-		.began_us = daemon->began_us,
-		.draining = daemon->draining || daemon->change.host_drained,
-		.reloads = &reloads,
-	};
-
-	snprintf(reloads.error, sizeof(reloads.error), "%s", said->error);
-	snprintf(reloads.restart, sizeof(reloads.restart), "%s", said->restart);
-	return snapshot_take(&from, ret);
-}
-
 static void say_goodbye(struct daemon *daemon)
 {
 	struct stats *stats;
 
-	if (take_stats(daemon, &stats) < 0)
+	if (observe_take(&daemon->observe, &stats) < 0)
 		return;
 	announce_stopped(stats);
 	stats_free(stats);
@@ -503,8 +486,12 @@ int daemon_run(struct conf *conf, bool takeover)
 		.drain_timer.fn = on_drain_timeout,
 		.sweep_timer.fn = on_sweep,
 		.relay = { .done_fd = -1, .handed_fd = -1, .answers.source.fd = -1 },
-		.started_us = clock_us(CLOCK_REALTIME),
-		.began_us = clock_us(CLOCK_MONOTONIC),
+		.observe = { .relay = &daemon.relay,
+			     .engine = &daemon.engine,
+			     .change = &daemon.change,
+			     .draining = &daemon.draining,
+			     .started_us = clock_us(CLOCK_REALTIME),
+			     .began_us = clock_us(CLOCK_MONOTONIC) },
 	};
 	int err = start_all(&daemon, conf);
 

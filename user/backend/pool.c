@@ -114,6 +114,14 @@ static bool claim(struct pool *pool, size_t server, uint64_t now_ms)
 	return swap_health(at, health, health_of(SERVER_PROBING, until));
 }
 
+bool pool_probe(struct pool *pool, int server, uint64_t now_ms)
+{
+	const struct server *at = &pool->servers[server];
+
+	return load(&at->state) == POOL_READY && state_of(load(&at->health)) != SERVER_WELL &&
+	       claim(pool, (size_t)server, now_ms);
+}
+
 /* The next one in turn that may be tried, from the given turn on; -1 if there is none. */
 static int next_in_turn(const struct pool *pool, const struct plan *plan,
 			const struct pool_tried *tried, uint32_t turn, uint64_t now_ms)

@@ -66,6 +66,10 @@ uint32_t pool_none(struct pool *pool, uint64_t now_ms);
 
 void pool_release(struct pool *pool, int server);
 
+/* May this server, which rests, be tried again now, without a connection that needs it? True:
+ * nobody else tries it meanwhile; say how it went with pool_up() or pool_down(). */
+bool pool_probe(struct pool *pool, int server, uint64_t now_ms);
+
 struct pool_stat {
 	struct up_addr addr;
 	enum pool_state state;

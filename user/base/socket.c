@@ -43,7 +43,7 @@ static int open_for(const struct up_addr *addr, struct sockaddr_storage *ret_sa,
 	return fd < 0 ? -errno : fd;
 }
 
-int socket_bind(const struct up_addr *addr)
+static int bind_to(const struct up_addr *addr, bool shared)
 {
 	_cleanup_close_ int fd = -1;
 	struct sockaddr_storage sa;
@@ -54,7 +54,7 @@ int socket_bind(const struct up_addr *addr)
 	if (fd < 0)
 		return fd;
 	err = socket_set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-	if (!err)
+	if (!err && shared)
 		err = socket_set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (!err && sa.ss_family == AF_INET6) {
 		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&sa;
@@ -67,6 +67,20 @@ int socket_bind(const struct up_addr *addr)
 	if (bind(fd, (struct sockaddr *)&sa, len) < 0)
 		return -errno;
 	return take_fd(&fd);
+}
+
+int socket_bind(const struct up_addr *addr)
+{
+	return bind_to(addr, true);
+}
+
+int socket_listen_alone(const struct up_addr *addr, int backlog)
+{
+	_cleanup_close_ int fd = bind_to(addr, false);
+
+	if (fd < 0)
+		return fd;
+	return listen(fd, backlog) < 0 ? -errno : take_fd(&fd);
 }
 
 int socket_listen(const struct up_addr *addr, int backlog)

@@ -23,6 +23,9 @@ int socket_bind(const struct up_addr *addr);
 /* Both in one: a listening socket. Returns the descriptor or -errno. */
 int socket_listen(const struct up_addr *addr, int backlog);
 
+/* As socket_listen(), and nobody else may listen there, too: not with SO_REUSEPORT. */
+int socket_listen_alone(const struct up_addr *addr, int backlog);
+
 /* A non-blocking TCP socket of the address' family. Returns the descriptor or -errno. */
 int socket_for(const struct up_addr *addr);
 

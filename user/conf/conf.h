@@ -104,6 +104,7 @@ struct conf {
 	char *user, *group;        /* NULL: not changed */
 	bool sandbox;              /* default yes: give up what is not needed after the start */
 	bool io_uring;             /* default yes: used where the host has it */
+	struct up_addr metrics;    /* where they are served; family 0: not */
 	uint32_t workers;          /* 0: one per core */
 	uint32_t drain_timeout_ms; /* default 30000 */
 	uint32_t max_connections;  /* in all; 0: from the fd limit */

@@ -126,10 +126,10 @@ const struct key keys[] = {
 	{ U(control_gid), .name = "control_group", .type = KEY_GROUP, .restart = true,
 	  .help = "A group whose members may use the control socket, too (mode 0660); root "
 		  "alone (0600) if left out. Whoever may use it may change what the daemon does." },
-	{ .section = KEY_UNPROXY,
-	  .name = "metrics",
-	  .type = KEY_LATER,
-	  .help = "the metrics endpoint is not in this version: leave the line out" },
+	{ U(metrics), .name = "metrics", .type = KEY_ENDPOINT, .restart = true,
+	  .default_text = "off",
+	  .help = "Where `/metrics` (for Prometheus), `/healthz` and `/readyz` are served by "
+		  "HTTP: `ADDR:PORT`. Whoever can connect there can read them." },
 
 	{ L(engine), .name = "engine", .type = KEY_WORD, .words = engines, .default_text = "relay",
 	  .help = "How connections are served: `relay` accepts them and connects to a server, "

@@ -107,6 +107,7 @@ static void print_allowed(FILE *out, const struct key *key)
 		[KEY_PORT] = "port, port `->` port",
 		[KEY_ADDRESSES] = "list of addresses",
 		[KEY_INTERFACES] = "list of names",
+		[KEY_ENDPOINT] = "address and port, `off`",
 		[KEY_BACKEND_REF] = "name, address",
 		[KEY_LATER] = NULL,
 	};

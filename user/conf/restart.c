@@ -22,6 +22,8 @@ static size_t plain_size(enum key_type type)
 		return sizeof(uint32_t);
 	case KEY_SIZE64:
 		return sizeof(uint64_t);
+	case KEY_ENDPOINT:
+		return sizeof(struct up_addr);
 	case KEY_GROUP:
 		return sizeof(gid_t);
 	default:

@@ -192,6 +192,17 @@ static int set_name(const struct key *key, void *owner, const char *text, char *
 	return 0;
 }
 
+static int set_endpoint(const struct key *key, void *owner, const char *text, char *why,
+			size_t size)
+{
+	struct up_addr addr = { 0 };
+
+	if (strcmp(text, "off") != 0 && (addr_parse(text, &addr) < 0 || !addr.port))
+		return refuse(why, size, text, "ADDR:PORT, such as 127.0.0.1:9180, or off");
+	memcpy((char *)owner + key->offset, &addr, sizeof(addr));
+	return 0;
+}
+
 static int set_trust(const struct key *key, void *owner, const char *text, char *why, size_t size)
 {
 	return trust_parse((struct trust *)(void *)((char *)owner + key->offset), text, why, size);
@@ -414,6 +425,8 @@ int key_set(const struct key *key, void *owner, const char *text, char *why, siz
 		return add_list(add_interface, owner, text, why, size);
 	case KEY_SERVER:
 		return add_server(owner, text, why, size);
+	case KEY_ENDPOINT:
+		return set_endpoint(key, owner, text, why, size);
 	case KEY_BACKEND_REF:
 		return 0;
 	case KEY_LATER:

@@ -2,20 +2,19 @@
 /* status: the daemon in one object. */
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/version.h"
 #include "ctl/commands.h"
 
-static json_t *connections(const struct relay *relay)
+/* Of both engines together. */
+static json_t *connections(const struct stats *stats)
 {
-	struct stats_counts counts;
+	const struct stats_counts *relay = &stats->relay.counts, *inl = &stats->inl.counts;
 
-	relay_sum(relay, &counts);
 	return json_pack("{s:I, s:I, s:I, s:I}", "active",
-			 (json_int_t)__atomic_load_n(&relay->connections, __ATOMIC_RELAXED),
-			 "accepted", (json_int_t)counts.accepted, "refused",
-			 (json_int_t)stats_refused(&counts), "probes",
-			 (json_int_t)stats_probes(&counts));
+			 (json_int_t)(stats->relay.connections + stats->inl.connections),
+			 "accepted", (json_int_t)(relay->accepted + inl->accepted), "refused",
+			 (json_int_t)(stats_refused(relay) + stats_refused(inl)), "probes",
+			 (json_int_t)(stats_probes(relay) + stats_probes(inl)));
 }
 
 static json_t *configuration(const struct ctl_context *context)
@@ -33,12 +32,15 @@ static json_t *configuration(const struct ctl_context *context)
 int ctl_cmd_status(struct ctl_request *request)
 {
 	const struct ctl_context *context = request->context;
-	uint64_t up_us = clock_us(CLOCK_MONOTONIC) - context->started_us;
+	struct stats *stats;
+	json_t *data;
 
-	return ctl_reply(request, json_pack("{s:s, s:I, s:I, s:o, s:o, s:o}", "version",
-					    UNPROXY_VERSION, "pid", (json_int_t)getpid(),
-					    "uptime_s", (json_int_t)(up_us / 1000000),
-					    "connections", connections(context->relay),
-					    "configuration", configuration(context), "changed",
-					    change_list(context->change)));
+	if (context->take_stats(context->stats_owner, &stats) < 0)
+		return ctl_fail(request, "no_resources", "out of memory");
+	data = json_pack("{s:s, s:I, s:I, s:o, s:o, s:o}", "version", UNPROXY_VERSION, "pid",
+			 (json_int_t)getpid(), "uptime_s", (json_int_t)(stats->uptime_us / 1000000),
+			 "connections", connections(stats), "configuration", configuration(context),
+			 "changed", change_list(context->change));
+	stats_free(stats);
+	return ctl_reply(request, data);
 }

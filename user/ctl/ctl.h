@@ -14,6 +14,7 @@
 #include "conf/conf.h"
 #include "inline/inline.h"
 #include "loop/loop.h"
+#include "obs/stats.h"
 #include "relay/relay.h"
 
 struct ctl;
@@ -25,7 +26,10 @@ struct ctl_context {
 	struct relay *relay;           /* also the configurations: see ctl_conf() */
 	struct inline_engine **engine; /* *engine NULL: no inline listener */
 	uint64_t started_us;           /* CLOCK_MONOTONIC */
-	const struct ctl *ctl;         /* itself; set by ctl_open() */
+	/* All figures there are: 0 and *ret is the caller's (stats_free()), or -errno. */
+	int (*take_stats)(const void *owner, struct stats **ret);
+	const void *stats_owner;
+	const struct ctl *ctl; /* itself; set by ctl_open() */
 };
 
 struct ctl_counters {

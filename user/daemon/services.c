@@ -9,6 +9,11 @@
 #include "deny/deny.h"
 #include "obs/log.h"
 
+static int take_stats(const void *owner, struct stats **ret)
+{
+	return observe_take(owner, ret);
+}
+
 static void open_control(struct services *services, const struct conf *conf)
 {
 	char why[384] = "";
@@ -20,6 +25,8 @@ static void open_control(struct services *services, const struct conf *conf)
 		.engine = services->daemon->engine,
 		.change = services->daemon->change,
 		.started_us = clock_us(CLOCK_MONOTONIC),
+		.take_stats = take_stats,
+		.stats_owner = services->daemon->observe,
 	};
 	if (!conf->control)
 		return;
@@ -54,9 +61,13 @@ static void release_services(void *context, bool let_go)
 	char why[384] = "";
 
 	hand_over_shut(services->upgrade.door, let_go);
-	if (let_go)
+	if (let_go) {
+		observe_close(services->daemon->observe);
 		ctl_shut(services->ctl);
-	else if (ctl_reopen(services->ctl, why, sizeof(why)))
+		return;
+	}
+	observe_again(services->daemon->observe);
+	if (ctl_reopen(services->ctl, why, sizeof(why)))
 		log_warn("control.off reason=\"%s\"", why);
 }
 
@@ -92,5 +103,7 @@ void services_take_over(struct services *services, const struct services_daemon 
 		return;
 	upgrade_connections(&services->upgrade);
 	services_open(services, daemon, conf);
+	daemon->observe->addr = conf->metrics;
+	observe_again(daemon->observe);
 	upgrade_complete(&services->upgrade);
 }

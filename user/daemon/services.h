@@ -7,6 +7,7 @@
 #define DAEMON_SERVICES_H
 
 #include "ctl/ctl.h"
+#include "daemon/observe.h"
 #include "daemon/upgrade.h"
 
 struct services {
@@ -23,6 +24,7 @@ struct services_daemon {
 	struct relay *relay;
 	struct inline_engine **engine;
 	struct change *change;
+	struct observe *observe;
 	int (*open_inline)(void *context);
 	void (*drain)(void *context); /* to end with the last connection */
 };

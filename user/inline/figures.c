@@ -30,7 +30,8 @@ static void see(void *context, const struct up_flow_key *key, const struct up_fl
 		walk->figures.of[listener]++;
 }
 
-void figures_refresh(struct figures *figures, struct events *events, const struct kern_inline *kern)
+/* What open connections have moved is counted, too. */
+static void refresh(struct figures *figures, struct events *events, const struct kern_inline *kern)
 {
 	uint64_t from_us = clock_us(CLOCK_MONOTONIC);
 	struct walk walk = { .events = events };
@@ -52,14 +53,19 @@ void figures_refresh(struct figures *figures, struct events *events, const struc
 	figures->next_us = now_us + (now_us - from_us) * REST_FACTOR;
 }
 
-void figures_tell(const struct figures *figures, const struct events *events,
-		  const struct kern_inline *kern, struct stats *ret)
+void figures_tell(struct figures *figures, struct events *events, const struct kern_inline *kern,
+		  const struct kern_hook *hook, struct stats *ret)
 {
+	refresh(figures, events, kern);
 	ret->inl.connections = figures->connections;
 	stats_sum(&ret->inl.counts, &events->counts);
 	(void)kern_inline_stats(kern, &ret->flows);
 	stats_add_map(ret, "flows", figures->used, kern_inline_room(kern));
 	kern_inline_runs(kern, ret);
+	if (!hook)
+		return;
+	(void)kern_hook_stats(hook, &ret->inl.hook_stats);
+	kern_hook_runs(hook, ret);
 }
 
 void figures_of_listener(const struct figures *figures, const struct events *events,

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "inline/events.h"
+#include "kern/hook.h"
 #include "kern/inline.h"
 
 struct figures {
@@ -16,13 +17,11 @@ struct figures {
 	uint64_t next_us; /* CLOCK_MONOTONIC: not before */
 };
 
-/* Walk, unless the last walk was just now; what open connections have moved is counted. */
-void figures_refresh(struct figures *figures, struct events *events,
-		     const struct kern_inline *kern);
+/* All of the engine, after a walk unless the last was just now; hook: NULL if there is none. */
+void figures_tell(struct figures *figures, struct events *events, const struct kern_inline *kern,
+		  const struct kern_hook *hook, struct stats *ret);
 
-/* All of the engine but the hook, and of the listener of ret's name: as the last walk saw it. */
-void figures_tell(const struct figures *figures, const struct events *events,
-		  const struct kern_inline *kern, struct stats *ret);
+/* Of the listener of ret's name, as the last walk saw it. */
 void figures_of_listener(const struct figures *figures, const struct events *events,
 			 struct stats_listener *ret);
 

@@ -199,20 +199,13 @@ static void on_tick(struct loop_timer *timer)
 	(void)loop_timer_arm(engine->loop, timer, TICK_US);
 }
 
-/* ---- figures ---- */
-
 void inline_stats(struct inline_engine *engine, struct stats *ret)
 {
 	if (!engine)
 		return;
-	figures_refresh(&engine->figures, &engine->events, engine->kern);
-	figures_tell(&engine->figures, &engine->events, engine->kern, ret);
+	figures_tell(&engine->figures, &engine->events, engine->kern, engine->hook, ret);
 	attach_names(&engine->attach, ret->interfaces, sizeof(ret->interfaces));
 	ret->inl.hook = engine->hook_part;
-	if (!engine->hook)
-		return;
-	(void)kern_hook_stats(engine->hook, &ret->inl.hook_stats);
-	kern_hook_runs(engine->hook, ret);
 }
 
 void inline_listener_stats(const struct inline_engine *engine, struct stats_listener *ret)

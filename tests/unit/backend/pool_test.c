@@ -208,6 +208,29 @@ static void a_resting_server_is_left_out(void **state)
 		assert_int_equal(pick(pool, 800), 1);
 }
 
+static void a_server_is_probed_when_its_rest_is_over(void **state)
+{
+	_cleanup_pool_ struct pool *pool = MAKE(ROUNDROBIN, 1);
+	struct pool_stat stat;
+	uint64_t total;
+
+	assert_false(pool_probe(pool, 0, 0)); /* it is well */
+	assert_int_equal(pick(pool, 0), 0);
+	pool_release(pool, 0);
+	pool_stat(pool, 0, &stat);
+	total = stat.total;
+	assert_true(pool_down(pool, 0, 0));
+	assert_false(pool_probe(pool, 0, 800)); /* it rests */
+	assert_true(pool_probe(pool, 0, 1200));
+	assert_false(pool_probe(pool, 0, 1200)); /* one at a time, and no client meanwhile */
+	assert_int_equal(pick(pool, 1200), -EAGAIN);
+	assert_true(pool_up(pool, 0));
+	assert_false(pool_probe(pool, 0, 1200));
+	pool_stat(pool, 0, &stat);
+	assert_int_equal(stat.total, total); /* no connection of a client */
+	assert_int_equal(stat.active, 0);
+}
+
 static void nobody_left(void **state)
 {
 	const enum conf_balance balances[] = { CONF_BALANCE_ROUNDROBIN, CONF_BALANCE_LEASTCONN };
@@ -442,6 +465,7 @@ int main(void)
 		cmocka_unit_test(failures_in_a_crowd_count_once),
 		cmocka_unit_test(a_failed_probe_costs_its_client_nothing),
 		cmocka_unit_test(connections_from_elsewhere),
+		cmocka_unit_test(a_server_is_probed_when_its_rest_is_over),
 		cmocka_unit_test(workers_together),
 	};
 

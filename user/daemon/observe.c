@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/observe.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/addr.h"
+#include "obs/log.h"
+#include "obs/metrics_server.h"
+#include "snapshot/desk.h"
+#include "snapshot/take.h"
+
+int observe_take(const struct observe *observe, struct stats **ret)
+{
+	const struct change_reloads *said = &observe->change->reloads;
+	struct stats_reload reloads = {
+		.done = said->done,
+		.failed = said->refused,
+		.last_us = said->last_us,
+	};
+	const struct snapshot_from from = {
+		.relay = observe->relay,
+		.engine = *observe->engine,
+		.started_us = observe->started_us,
+		.began_us = observe->began_us,
+		.draining = *observe->draining || observe->change->host_drained,
+		.reloads = &reloads,
+	};
+
+	(void)snprintf(reloads.error, sizeof(reloads.error), "%s", said->error);
+	(void)snprintf(reloads.restart, sizeof(reloads.restart), "%s", said->restart);
+	return snapshot_take(&from, ret);
+}
+
+/* By the main thread, for the other one. */
+static int take(void *context, struct stats **ret)
+{
+	struct observe *observe = context;
+
+	recover_look(&observe->recover);
+	return observe_take(observe, ret);
+}
+
+static int fetch(void *context, struct stats **ret)
+{
+	return desk_ask(context, ret);
+}
+
+int observe_open(struct observe *observe, const struct up_addr *addr)
+{
+	struct metrics_params params = { .addr = *addr, .fetch = fetch };
+	char text[ADDR_TEXT_MAX];
+	int err;
+
+	observe->addr = *addr;
+	if (!addr->family)
+		return 0;
+	recover_init(&observe->recover, observe->loop, &observe->relay->generations);
+	err = desk_open(observe->loop, take, observe, &observe->desk);
+	params.context = observe->desk;
+	if (!err)
+		err = metrics_server_open(&params, &observe->server);
+	addr_format(addr, text, sizeof(text));
+	if (err)
+		log_error("metrics.failed address=%s error=\"%s\"", text, strerror(-err));
+	return err;
+}
+
+int observe_run(struct observe *observe)
+{
+	int err = observe->server ? metrics_server_run(observe->server) : 0;
+
+	if (err)
+		log_error("metrics.failed error=\"%s\"", strerror(-err));
+	return err;
+}
+
+void observe_close(struct observe *observe)
+{
+	desk_shut(observe->desk);
+	metrics_server_close(observe->server);
+	desk_close(observe->desk);
+	observe->server = NULL;
+	observe->desk = NULL;
+	recover_stop(&observe->recover);
+}
+
+void observe_again(struct observe *observe)
+{
+	const struct up_addr addr = observe->addr;
+
+	if (observe_open(observe, &addr) || observe_run(observe))
+		observe_close(observe);
+}

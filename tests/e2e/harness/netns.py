@@ -134,7 +134,9 @@ class Net:
         self.client.batch(*addresses, f"addr add {CLIENT6}/64 dev wire nodad", "link set wire up")
         self.host.batch(f"addr add {HOST4}/24 dev wire", f"addr add {HOST6}/64 dev wire nodad", "link set wire up")
         for ns in (self.client, self.host):
-            ns.sysctl(ipv4__ip_local_port_range="1024 65535", ipv4__tcp_fin_timeout=2)
+            # Not the ports that somebody will listen on: one that was a connection's a moment ago cannot be bound.
+            ns.sysctl(ipv4__ip_local_port_range="1024 65535", ipv4__ip_local_reserved_ports="3000-3020,7000,8000-8299",
+                      ipv4__tcp_fin_timeout=2)
 
     def close(self):
         if self.link:

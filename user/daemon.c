@@ -83,18 +83,6 @@ static int open_log(struct daemon *daemon)
 	return err;
 }
 
-static int open_deny(struct daemon *daemon)
-{
-	const struct deny_params params = {
-		.loop = daemon->loop,
-		.file = conf_of(daemon)->deny_file,
-		.entries = conf_of(daemon)->deny_entries,
-		.needs_kernel = conf_count(conf_of(daemon), CONF_ENGINE_INLINE) > 0,
-	};
-
-	return deny_start(&params, &daemon->relay.deny);
-}
-
 static int open_inline(void *context)
 {
 	struct daemon *daemon = context;
@@ -393,7 +381,7 @@ static int start(struct daemon *daemon)
 	if (!err)
 		err = upgrade_prepared(&daemon->services.upgrade);
 	if (!err)
-		err = open_deny(daemon);
+		err = kernel_side_deny(conf_of(daemon), daemon->loop, &daemon->relay.deny);
 	if (!err && !daemon->takeover) /* else the other one has the port for now */
 		err = observe_open(&daemon->observe, &conf_of(daemon)->metrics);
 	/* Last of what may fail on this host: what it attaches stays. */
@@ -467,16 +455,6 @@ static int start_all(struct daemon *daemon, struct conf *conf)
 	return err ? err : start(daemon);
 }
 
-static void say_goodbye(struct daemon *daemon)
-{
-	struct stats *stats;
-
-	if (observe_take(&daemon->observe, &stats) < 0)
-		return;
-	announce_stopped(stats);
-	stats_free(stats);
-}
-
 int daemon_run(struct conf *conf, bool takeover)
 {
 	struct daemon daemon = {
@@ -505,7 +483,7 @@ int daemon_run(struct conf *conf, bool takeover)
 		watchdog_start(&daemon.watchdog, daemon.loop, &daemon.relay);
 		notify_ready("serving");
 		err = loop_run(daemon.loop);
-		say_goodbye(&daemon);
+		observe_last(&daemon.observe);
 	}
 	stop(&daemon);
 	return err;

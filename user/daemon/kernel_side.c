@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "deny/deny.h"
 #include "obs/log.h"
 
 /* Connections to servers that the address hook knows at a time. One to a server elsewhere
@@ -135,4 +136,16 @@ void kernel_side_open(struct relay *relay, const struct conf *conf,
 		open_hook(relay, from);
 	else
 		log_info("hook.off engine=relay reason=\"not configured\"");
+}
+
+int kernel_side_deny(const struct conf *conf, struct loop *loop, struct deny **ret)
+{
+	const struct deny_params params = {
+		.loop = loop,
+		.file = conf->deny_file,
+		.entries = conf->deny_entries,
+		.needs_kernel = conf_count(conf, CONF_ENGINE_INLINE) > 0,
+	};
+
+	return deny_start(&params, ret);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the relay has of the kernel on this host: its path, and the address hook. */
+/* What there is of the kernel on this host: the relay's path, the address hook, the deny list. */
 #ifndef DAEMON_KERNEL_SIDE_H
 #define DAEMON_KERNEL_SIDE_H
 
@@ -14,5 +14,8 @@ void kernel_side_open(struct relay *relay, const struct conf *conf,
 
 /* What a reload may need beside: the hook, where it was not asked for before. */
 void kernel_side_add(struct relay *relay, const struct conf *conf);
+
+/* The list of clients to refuse, as the configuration has it. 0 or -errno: see deny_start(). */
+int kernel_side_deny(const struct conf *conf, struct loop *loop, struct deny **ret);
 
 #endif

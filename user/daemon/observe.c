@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/addr.h"
+#include "daemon/announce.h"
 #include "obs/log.h"
 #include "obs/metrics_server.h"
 #include "snapshot/desk.h"
@@ -91,4 +92,14 @@ void observe_again(struct observe *observe)
 
 	if (observe_open(observe, &addr) || observe_run(observe))
 		observe_close(observe);
+}
+
+void observe_last(const struct observe *observe)
+{
+	struct stats *stats;
+
+	if (observe_take(observe, &stats) < 0)
+		return;
+	announce_stopped(stats);
+	stats_free(stats);
 }

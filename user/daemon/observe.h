@@ -29,6 +29,9 @@ struct observe {
  * (stats_free()), or -ENOMEM. */
 int observe_take(const struct observe *observe, struct stats **ret);
 
+/* The last line: what it all came to. */
+void observe_last(const struct observe *observe);
+
 /* Listen at addr, family 0: not at all. Says itself what fails. 0 or -errno; end with
  * observe_close() in any case. */
 int observe_open(struct observe *observe, const struct up_addr *addr);

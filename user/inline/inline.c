@@ -458,14 +458,11 @@ const struct events *inline_events(const struct inline_engine *engine)
 
 static void say_off(const struct inline_engine *engine, bool detach)
 {
+	const char *left = "reason=\"programs and connections go on; unproxy detach ends them\"";
+
 	events_say(&engine->events);
-	if (detach)
-		log_info("inline.off connections=%zu action=detached",
-			 open_flows_count(engine->events.open));
-	else
-		log_info("inline.left connections=%zu reason=\"programs and connections go on; "
-			 "unproxy detach ends them\"",
-			 open_flows_count(engine->events.open));
+	log_info("inline.%s connections=%zu %s", detach ? "off" : "left",
+		 open_flows_count(engine->events.open), detach ? "action=detached" : left);
 }
 
 /* What is left in it is the next daemon's, unless there is none. */

@@ -13,6 +13,7 @@
 #include "relay/path_kernel.h"
 #include "relay/path_splice.h"
 #include "relay/path_uring.h"
+#include "relay/places.h"
 #include "relay/show.h"
 #include "relay/walk.h"
 #include "unproxy/proxy_header.h"

@@ -17,6 +17,7 @@
 #include "loop/uring.h"
 #include "obs/log.h"
 #include "relay/limits.h"
+#include "relay/places.h"
 #include "relay/record.h"
 #include "relay/session.h"
 
@@ -63,46 +64,6 @@ static void pause_all(struct worker *worker, const char *why)
 	(void)loop_timer_arm(worker->loop, &worker->accept_again, ACCEPT_AGAIN_US);
 }
 
-/* One more of at most max; 0: no limit. Returns false when there are so many. */
-static bool count_in(uint32_t *count, uint32_t max)
-{
-	uint32_t now = __atomic_load_n(count, __ATOMIC_RELAXED);
-
-	do {
-		if (max && now >= max)
-			return false;
-	} while (!__atomic_compare_exchange_n(count, &now, now + 1, true, __ATOMIC_RELAXED,
-					      __ATOMIC_RELAXED));
-	return true;
-}
-
-static void count_out(uint32_t *count)
-{
-	__atomic_fetch_sub(count, 1, __ATOMIC_RELAXED);
-}
-
-static bool take_place(struct relay *relay, const struct rules *rules)
-{
-	if (!count_in(&relay->connections, relay->max_connections))
-		return false;
-	if (count_in(&rules->state->connections, rules->conf->max_connections))
-		return true;
-	count_out(&relay->connections);
-	return false;
-}
-
-void rules_force_place(struct relay *relay, const struct rules *rules)
-{
-	(void)count_in(&relay->connections, 0);
-	(void)count_in(&rules->state->connections, 0);
-}
-
-void rules_give_place(struct relay *relay, const struct rules *rules)
-{
-	count_out(&relay->connections);
-	count_out(&rules->state->connections);
-}
-
 /* May this one come in? Then a place is taken for it; on refusal: why. */
 static enum up_reason admit(struct listener *listener, const struct up_addr *peer,
 			    bool *ret_limited)
@@ -117,7 +78,7 @@ static enum up_reason admit(struct listener *listener, const struct up_addr *pee
 	 * bytes are never taken for a header. */
 	if (conf->header == CONF_HEADER_REQUIRE && !trust_match(&conf->trust, peer))
 		return UP_REASON_UNTRUSTED;
-	if (!take_place(relay, rules))
+	if (!rules_take_place(relay, rules))
 		return UP_REASON_CONNECTION_LIMIT;
 	if (!conf->max_per_source)
 		return UP_REASON_NONE;

@@ -52,12 +52,6 @@ void listener_look(struct listener *listener);
 /* uring_handlers.accepted of struct listener's accept. */
 void listener_accepted(struct uring_op *op, int result, bool more);
 
-/* One that has been let in elsewhere: no limit refuses it. */
-void rules_force_place(struct relay *relay, const struct rules *rules);
-
-/* A connection that was taken by these rules is over: there is room for another. */
-void rules_give_place(struct relay *relay, const struct rules *rules);
-
 /* Look at how many wait for accept(). */
 void listener_see_backlog(struct listener *listener);
 

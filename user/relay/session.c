@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* The state table, and what moves a session through it. */
+#include "relay/places.h"
 #include "relay/session.h"
 
 #include <errno.h>

@@ -303,3 +303,22 @@ def test_an_address_that_is_taken_refuses_to_start(bench):
         daemon.spawn()
         assert daemon.exit_code() == 1
     assert daemon.events("metrics.failed")[0]["address"] == f"127.0.0.1:{PORT}"
+
+
+def test_counters_go_on_after_a_takeover(bench):
+    host = bench.net.host
+    Recorder(host, d.BACKEND_PORT)
+    text = d.section("unproxy") + ENDPOINT + d.listener() + d.backend()
+    old = bench.daemon(text)
+    exchange(bench.net, d.PORT, 3, 100)
+    scrape_until(host, "unproxy_connections_closed_total", 3)
+    new = bench.daemon(text, start=False)
+    new.argv.insert(new.argv.index("run") + 1, "--takeover")
+    new.control = old.control
+    new.write(text)
+    new.start()
+    assert old.exit_code() == 0
+    exchange(bench.net, d.PORT, 2, 100)
+    metrics = scrape_until(host, "unproxy_connections_closed_total", 5, reason="client_fin")
+    assert metrics("unproxy_connections_accepted_total") == 5 and metrics("unproxy_bytes_total", direction="up") == 500
+    assert http(host, "/readyz")[0] == 200

@@ -409,6 +409,7 @@ static void stop(struct daemon *daemon)
 	command_all(daemon, WORKER_STOP);
 	for (unsigned i = 0; i < daemon->n_started; i++)
 		worker_join(relay->workers[i]);
+	mailbox_shut(&relay->answers); /* what the workers said last is heard */
 	ctl_close(daemon->services.ctl);
 	publish_cancel(&daemon->publish);
 	for (unsigned i = 0; relay->workers && i < relay->n_workers; i++)

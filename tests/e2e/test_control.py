@@ -267,3 +267,31 @@ def test_lists_of_many(bench):
     assert len(conns(daemon, f"client={CLIENTS[0]}")) == 300
     for s in stay + deaf[1:]:
         s.close()
+
+
+def test_status(bench):
+    """One screen, the same as an object; the exit code says whether all is well."""
+    text = d.section("listener web", engine="inline", port=8088, trust=d.TRUST, interfaces="wire, lo")
+    daemon = bench.daemon(text + d.listener() + d.backend(server=["127.0.0.1:3000", "127.0.0.1:3001"], retry="1h", retry_max="1h"), cls=inline.InlineDaemon)
+    one, other = apps.Recorder(bench.net.host, d.BACKEND_PORT), apps.Recorder(bench.net.host, 3001)
+    for _ in range(2):
+        assert apps.echo(bench.net.client, d.LISTEN[4], d.PORT)
+    apps.ask(bench.net.client, d.LISTEN[4], d.PORT, b"GET / HTTP/1.1\r\n\r\n")
+    status = until(lambda: (s := json.loads(daemon.ask("status", "--json"))) and s["connections"]["ended"] == 2 and s, "two ended")
+    assert status["ready"] and not status["problems"]
+    assert status["refused"] == {"no_header": 1} and status["connections"]["active"] == 0
+    assert status["bytes"]["up"]["copy"] == status["bytes"]["down"]["copy"] == 10
+    assert {x["listener"]: (x["engine"], x["open"]) for x in status["listeners"]} == {"main": ("relay", True), "web": ("inline", True)}
+    assert [x["state"] for x in status["servers"]] == ["ready", "ready"] and sum(x["total"] for x in status["servers"]) == 2
+    assert status["engines"]["relay"]["hook"]["on"] and status["engines"]["inline"]["interfaces"]
+    screen = daemon.ask("status")
+    assert len(screen.splitlines()) <= 24 and "ready" in screen and "no_header 1" in screen
+
+    other.close()
+    for _ in range(2):
+        assert apps.echo(bench.net.client, d.LISTEN[4], d.PORT)
+    assert daemon.ask("status", expect=1).splitlines()[-1] == "server 127.0.0.1:3001 of main: cannot be reached"
+    one.close()
+    apps.ask(bench.net.client, d.LISTEN[4], d.PORT, headers.v1() + b"x")
+    status = json.loads(daemon.ask("status", "--json", expect=1))
+    assert not status["ready"] and len(status["problems"]) == 2

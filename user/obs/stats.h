@@ -36,6 +36,7 @@
 	X(RELAY_ERROR, "relay_error")                     \
 	X(GONE, "gone")                                   \
 	X(REUSED, "reused")                               \
+	X(KILLED, "killed")                               \
 	X(OTHER, "other")
 
 enum stats_end {

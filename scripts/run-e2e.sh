@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# Run the end-to-end tests under a time limit. Arguments go to pytest.
+# Run the end-to-end tests under a time limit. Arguments go to pytest. Without any, files are spread over
+# E2E_JOBS (2) processes: tests mostly wait, and each has namespaces, mounts and pins of its own.
 set -u
 
 build=${BUILD:-build}
@@ -9,8 +10,11 @@ limit=${E2E_TIMEOUT:-900}
 mkdir -p "$build/results"
 rm -f "$xml"
 
+jobs=()
+[ $# -gt 0 ] || jobs=(-n "${E2E_JOBS:-2}" --dist loadfile)
+
 # An interrupted pytest still reports what it has; a job in the background would ignore the signal.
-env --default-signal=INT timeout -s INT -k 60 "$limit" /usr/bin/python3 -m pytest tests/e2e -p no:cacheprovider -q --junitxml="$xml" "$@" </dev/null
+env --default-signal=INT timeout -s INT -k 60 "$limit" /usr/bin/python3 -m pytest tests/e2e -p no:cacheprovider -q --junitxml="$xml" "${jobs[@]}" "$@" </dev/null
 status=$?
 [ "$status" -ne 124 ] || echo "e2e: stopped after $limit s" >&2
 

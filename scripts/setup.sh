@@ -11,7 +11,7 @@ check=(clang-format clang-tidy cppcheck shellcheck libclang-rt-14-dev libcmocka-
 	bash-completion zsh)
 packaging=(debhelper lintian logrotate)
 run=(iproute2 ethtool systemd iputils-ping procps kmod util-linux jq curl openssl ca-certificates python3 python3-pytest
-	python3-pytest-timeout python3-websockets python3-yaml tmux prometheus)
+	python3-pytest-timeout python3-pytest-xdist python3-websockets python3-yaml tmux prometheus)
 peers=(haproxy nginx libnginx-mod-stream wrk go-mmproxy)
 apps=(nftables ruby openssh-server openssh-client redis-server redis-tools fail2ban)
 services=(haproxy nginx go-mmproxy ssh redis-server fail2ban prometheus)

@@ -56,7 +56,7 @@ static bool help_key(const char *name)
 	bool found = false;
 
 	for (size_t i = 0; i < n_keys; i++) {
-		if (keys[i].type == KEY_LATER || strcmp(keys[i].name, name) != 0)
+		if (strcmp(keys[i].name, name) != 0)
 			continue;
 		(void)printf("%s[%s]", found ? "\n" : "", key_sections[keys[i].section]);
 		key_print_help(stdout, MARKUP_TEXT, &keys[i]);

@@ -249,7 +249,7 @@ const char *key_nearest(enum key_section section, const char *name)
 	size_t n = 0;
 
 	for (size_t i = 0; i < n_keys; i++) {
-		if (keys[i].section == section && keys[i].type != KEY_LATER)
+		if (keys[i].section == section)
 			names[n++] = keys[i].name;
 	}
 	return value_nearest(name, names, n);

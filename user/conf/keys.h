@@ -38,7 +38,6 @@ enum key_type {
 	KEY_INTERFACES,   /* the owner is a struct conf_listener */
 	KEY_ENDPOINT,     /* ADDR:PORT or "off" -> struct up_addr, family 0 for off */
 	KEY_BACKEND_REF,  /* resolved when all sections are read */
-	KEY_LATER,        /* a known word of a later version: refused, .help says what to do */
 };
 
 /* Which listeners a key is for. */

@@ -109,7 +109,6 @@ static void print_allowed(FILE *out, const struct key *key)
 		[KEY_INTERFACES] = "list of names",
 		[KEY_ENDPOINT] = "address and port, `off`",
 		[KEY_BACKEND_REF] = "name, address",
-		[KEY_LATER] = NULL,
 	};
 
 	if (key->type == KEY_WORD)
@@ -152,7 +151,7 @@ int key_print_reference(FILE *out)
 		(void)fprintf(out, "\n## %s\n\n%s\n\n", chapters[kind].title, chapters[kind].text);
 		(void)fputs("| key | value | default | |\n|---|---|---|---|\n", out);
 		for (size_t i = 0; i < n_keys; i++) {
-			if (keys[i].section == (enum key_section)kind && keys[i].type != KEY_LATER)
+			if (keys[i].section == (enum key_section)kind)
 				print_row(out, &keys[i]);
 		}
 	}
@@ -211,7 +210,7 @@ void key_print_page(FILE *out, enum markup_form form)
 		(void)fprintf(out, man ? ".SH %s\n" : "\n%s\n\n", chapters[kind].title);
 		markup_paragraph(out, form, chapters[kind].text, 0);
 		for (size_t i = 0; i < n_keys; i++) {
-			if (keys[i].section == (enum key_section)kind && keys[i].type != KEY_LATER)
+			if (keys[i].section == (enum key_section)kind)
 				key_print_help(out, form, &keys[i]);
 		}
 	}

@@ -429,9 +429,6 @@ int key_set(const struct key *key, void *owner, const char *text, char *why, siz
 		return set_endpoint(key, owner, text, why, size);
 	case KEY_BACKEND_REF:
 		return 0;
-	case KEY_LATER:
-		(void)snprintf(why, size, "%s", key->help);
-		return -EOPNOTSUPP;
 	}
 	return -EINVAL;
 }

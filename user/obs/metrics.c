@@ -81,7 +81,7 @@ static void write_reload_ok(struct scrape *scrape)
 
 static void write_start(struct scrape *scrape)
 {
-	put_seconds(scrape, (double)(scrape->stats->started_us / 1000) / 1e3, END);
+	put_seconds(scrape, (double)scrape->stats->started_us / 1e6, END);
 }
 
 static void write_cpu(struct scrape *scrape)

@@ -97,8 +97,8 @@ static void bad_keys(void **state)
 		  "CIDRs, or any, spelled out" },
 		{ "[listener a]\nbind=:1\ntrust=any\n", ":1: backend: is missing" },
 		{ "[backend a]\n", ":1: server: is missing" },
-		{ "[unproxy]\nmetrics = :1\n",
-		  ":2: metrics: the metrics endpoint is not in this version: leave the line out" },
+		{ "[unproxy]\nmetrics = nowhere\n",
+		  ":2: metrics: \"nowhere\": expected ADDR:PORT, such as 127.0.0.1:9180, or off" },
 		{ LISTENER "engine = proxy\n", ":5: engine: \"proxy\": expected relay or inline" },
 		{ "[backend a]\nclient_address = transparent\n",
 		  ":2: client_address: transparent is not in this version: use hook, none, "

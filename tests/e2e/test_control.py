@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from harness import apps, headers, inline
+from harness import apps, headers, inline, leaks
 from harness import daemon as d
 from harness.wait import until
 
@@ -216,6 +216,7 @@ def test_inline_conns_after_a_restart(bench):
     before = until(lambda: (c := conns(daemon)) and len(c) == 3 and {x["client_ip"]: x for x in c}, "three connections")
     daemon.kill()
     daemon.spawn().wait_for("ready", count=2)
+    bench.snapshot = leaks.Snapshot(daemon)  # it keeps what tells the first one's programs from others'
     after = {x["client_ip"]: x for x in conns(daemon)}
     assert set(after) == set(CLIENTS)
     for client in CLIENTS:

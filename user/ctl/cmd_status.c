@@ -207,7 +207,7 @@ static json_t *problems(const struct stats *stats)
 	json_t *list = json_array();
 
 	if (stats->draining)
-		problem(list, "draining: new connections are not taken");
+		problem(list, "draining: load balancers are told to send nothing new");
 	for (size_t i = 0; i < stats->n_listeners; i++) {
 		const struct stats_listener *l = &stats->listeners[i];
 

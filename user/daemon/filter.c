@@ -261,15 +261,17 @@ static int add_all(scmp_filter_ctx filter, uint32_t action, const int *calls, si
 static int add_sockets(scmp_filter_ctx filter, bool netlink)
 {
 	static const int families[] = { AF_UNIX, AF_INET, AF_INET6 };
+	/* Interfaces and filters; ending a socket of an app's. */
+	static const int protocols[] = { NETLINK_ROUTE, NETLINK_SOCK_DIAG };
 	int err = 0;
 
 	for (size_t i = 0; !err && i < ARRAY_SIZE(families); i++)
 		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
 				       SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
-	if (!err && netlink)
+	for (size_t i = 0; !err && netlink && i < ARRAY_SIZE(protocols); i++)
 		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
 				       SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
-				       SCMP_A2(SCMP_CMP_EQ, NETLINK_ROUTE));
+				       SCMP_A2(SCMP_CMP_EQ, (scmp_datum_t)protocols[i]));
 	if (!err) /* the host's packets are nobody's business here */
 		err = seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, SCMP_SYS(socket), 1,
 				       SCMP_A0(SCMP_CMP_EQ, AF_PACKET));

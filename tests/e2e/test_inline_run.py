@@ -141,6 +141,42 @@ def test_an_app_in_another_namespace(bench, start, host):
         box.remove()
 
 
+PUBLISH = """
+table ip publish {
+  chain arriving {
+    type nat hook prerouting priority dstnat
+    tcp dport 8080 dnat to 10.78.0.2:3000
+  }
+}
+"""
+
+
+def test_a_published_port_of_a_container(bench, start, host):
+    """DNAT behind the programs on the way in and before them on the way out: they see the host's own port both ways."""
+    box = Namespace("e2e-published")
+    try:
+        host.batch("link add tobox type veth peer name eth0 netns e2e-published", "addr add 10.78.0.1/24 dev tobox", "link set tobox up")
+        box.batch("addr add 10.78.0.2/24 dev eth0", "link set eth0 up", "route add default via 10.78.0.1")
+        host.sysctl(ipv4__ip_forward=1)
+        host.run("nft", "-f", "-", input=PUBLISH)
+        recorder = Recorder(box, 3000, "10.78.0.2")
+        daemon = start(listener(interfaces="wire"))
+        s = bench.net.client.connect(HOST4, inline.PORT)
+        s.sendall(headers.v1() + b"hello")
+        until(lambda: recorder.seen and bytes(recorder.seen[0]) == b"hello", "the app has the word")
+        assert echo(bench.net.client, HOST4, inline.PORT, os.urandom(300000))
+        record, = daemon.records(1)
+        assert record["client_ip"] == "198.51.100.7" and record["bytes_up"] == record["bytes_down"] == 300000
+        assert not echo(bench.net.client, HOST4, inline.PORT, header=b"GET / HTTP/1.0\r\n\r\n")
+        s.sendall(b" again")
+        until(lambda: bytes(recorder.seen[0]) == b"hello again", "the connection lives")
+        assert set(recorder.peers) == {"10.77.0.1"}, "there, the connection has addresses that no flow has: no hook, but the log"
+        s.close()
+    finally:
+        host.batch("link del tobox")
+        box.remove()
+
+
 # ---- kill -9 and the next daemon ----
 
 def test_taken_over_after_a_kill(bench, start, host):

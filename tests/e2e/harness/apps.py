@@ -12,7 +12,7 @@ class Recorder:
     open = []  # of the test that runs
 
     def __init__(self, ns, port, address="127.0.0.1", greeting=b""):
-        self.seen, self.greeting = [], greeting
+        self.seen, self.peers, self.greeting = [], [], greeting
         self.listener = ns.listen(address, port)
         self.listener.settimeout(None)
         Recorder.open.append(self)
@@ -21,9 +21,10 @@ class Recorder:
     def _accept(self):
         while True:
             try:
-                s, _ = self.listener.accept()
+                s, peer = self.listener.accept()
             except OSError:
                 return
+            self.peers.append(peer[0])
             threading.Thread(target=self._serve, args=(s,), daemon=True).start()
 
     def _serve(self, s):

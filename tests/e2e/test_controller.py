@@ -335,8 +335,8 @@ def test_total_limit_of_many_listeners(bench, through):
 
 
 def test_descriptors_run_out(bench, through):
-    """ulimit -n 72 and 100 clients: it serves what it can, says so, does not spin, recovers."""
-    bench.daemon(d.listener() + d.backend(), nofile=72)
+    """ulimit -n 96 and 100 clients: it serves what it can, says so, does not spin, recovers."""
+    bench.daemon(d.listener() + d.backend(), nofile=96)
     Recorder(bench.net.host, 3000)
     held = [through() for _ in range(100)]
     for s in held:

@@ -16,6 +16,7 @@
 
 #include "base/addr.h"
 #include "base/cleanup.h"
+#include "base/netlink.h"
 #include "doctor/text.h"
 
 #define STATE_LISTEN 10 /* TCP_LISTEN of the kernel */
@@ -33,15 +34,10 @@ static int add(struct listenings *all, const struct listening *one)
 
 static bool is_v6only(const struct nlmsghdr *message)
 {
-	const struct inet_diag_msg *diag = NLMSG_DATA(message);
-	const struct rtattr *at = (const struct rtattr *)(diag + 1);
-	int len = (int)message->nlmsg_len - (int)NLMSG_LENGTH(sizeof(*diag));
+	const struct rtattr *attr = netlink_attr(message, sizeof(struct inet_diag_msg),
+						 INET_DIAG_SKV6ONLY);
 
-	for (; RTA_OK(at, len); at = RTA_NEXT(at, len)) {
-		if (at->rta_type == INET_DIAG_SKV6ONLY)
-			return *(const uint8_t *)RTA_DATA(at) != 0;
-	}
-	return false;
+	return attr && *(const uint8_t *)RTA_DATA(attr) != 0;
 }
 
 static struct listening read_one(const struct nlmsghdr *message)
@@ -62,54 +58,35 @@ static struct listening read_one(const struct nlmsghdr *message)
 	return one;
 }
 
-/* One family's. The kernel answers in messages of up to 32 KiB. */
-static int dump(int fd, uint8_t family, struct listenings *ret)
+static int on_socket(void *context, const struct nlmsghdr *message)
 {
-	struct {
+	struct listening one = read_one(message);
+
+	return add(context, &one);
+}
+
+static int read_family(uint8_t family, struct listenings *ret)
+{
+	const struct {
 		struct nlmsghdr head;
-		struct inet_diag_req_v2 request;
-	} ask = {
-		.head = { .nlmsg_len = sizeof(ask),
+		struct inet_diag_req_v2 body;
+	} request = {
+		.head = { .nlmsg_len = sizeof(request),
 			  .nlmsg_type = SOCK_DIAG_BY_FAMILY,
 			  .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
-		.request = { .sdiag_family = family,
-			     .sdiag_protocol = IPPROTO_TCP,
-			     .idiag_states = 1U << STATE_LISTEN },
+		.body = { .sdiag_family = family,
+			  .sdiag_protocol = IPPROTO_TCP,
+			  .idiag_states = 1U << STATE_LISTEN },
 	};
-	struct nlmsghdr buf[32768 / sizeof(struct nlmsghdr)];
 
-	if (send(fd, &ask, sizeof(ask), 0) < 0)
-		return -errno;
-	for (;;) {
-		ssize_t len = recv(fd, buf, sizeof(buf), 0);
-
-		if (len <= 0)
-			return len < 0 ? -errno : -EPROTO;
-		for (struct nlmsghdr *at = buf; NLMSG_OK(at, len); at = NLMSG_NEXT(at, len)) {
-			struct listening one;
-
-			if (at->nlmsg_type == NLMSG_DONE)
-				return 0;
-			if (at->nlmsg_type == NLMSG_ERROR)
-				return -EPROTO;
-			one = read_one(at);
-			if (add(ret, &one))
-				return -ENOMEM;
-		}
-	}
+	return netlink_dump(NETLINK_SOCK_DIAG, &request, sizeof(request), on_socket, ret);
 }
 
 int listenings_read(struct listenings *ret)
 {
-	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-	struct timeval patience = { .tv_sec = 5 };
-	int err;
+	int err = read_family(AF_INET, ret);
 
-	if (fd < 0)
-		return -errno;
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	err = dump(fd, AF_INET, ret);
-	return err ? err : dump(fd, AF_INET6, ret);
+	return err ? err : read_family(AF_INET6, ret);
 }
 
 void listenings_free(struct listenings *listenings)

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/cidr.h"
-#include "base/cleanup.h"
+#include "base/netlink.h"
 
 #define MAPPED_BYTES (CIDR_MAPPED_BITS / 8)
 
@@ -20,35 +20,6 @@ struct request {
 	struct nlmsghdr head;
 	struct inet_diag_req_v2 body;
 };
-
-static int open_diag(void)
-{
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-
-	return fd < 0 ? -errno : fd;
-}
-
-/* Send the request, read one answer. Returns its length, or -errno, also of an answer that is
- * an error; 0: an acknowledgement. */
-static ssize_t ask(const struct request *request, void *answer, size_t room)
-{
-	_cleanup_close_ int fd = open_diag();
-	const struct nlmsghdr *head = answer;
-	ssize_t n;
-
-	if (fd < 0)
-		return fd;
-	if (send(fd, request, sizeof(*request), 0) < 0)
-		return -errno;
-	n = recv(fd, answer, room, 0);
-	if (n < 0)
-		return -errno;
-	if (!NLMSG_OK(head, (size_t)n))
-		return -EPROTO;
-	if (head->nlmsg_type == NLMSG_ERROR)
-		return ((const struct nlmsgerr *)NLMSG_DATA(head))->error;
-	return n;
-}
 
 static struct request request_for(uint16_t type, uint16_t flags, const struct flow_socket *socket)
 {
@@ -80,11 +51,12 @@ static struct flow_socket name_of(const struct up_flow_key *key, uint16_t app_po
 
 int flow_socket_find(const struct up_flow_key *key, uint16_t app_port, struct flow_socket *ret)
 {
-	_Alignas(struct nlmsghdr) char answer[8192] = { 0 };
+	struct nlmsghdr answer[8192 / sizeof(struct nlmsghdr)] = { 0 };
 	struct flow_socket socket = name_of(key, app_port);
 	struct request request = request_for(SOCK_DIAG_BY_FAMILY, 0, &socket);
 	const struct inet_diag_msg *found = NLMSG_DATA(answer);
-	ssize_t n = ask(&request, answer, sizeof(answer));
+	ssize_t n = netlink_ask(NETLINK_SOCK_DIAG, &request, sizeof(request), answer,
+				sizeof(answer));
 
 	if (n == -ENOENT)
 		return -EXDEV;
@@ -102,9 +74,10 @@ int flow_socket_find(const struct up_flow_key *key, uint16_t app_port, struct fl
 
 int flow_socket_destroy(const struct flow_socket *socket)
 {
-	_Alignas(struct nlmsghdr) char answer[1024] = { 0 };
+	struct nlmsghdr answer[1024 / sizeof(struct nlmsghdr)] = { 0 };
 	struct request request = request_for(SOCK_DESTROY, NLM_F_ACK, socket);
-	ssize_t n = ask(&request, answer, sizeof(answer));
+	ssize_t n = netlink_ask(NETLINK_SOCK_DIAG, &request, sizeof(request), answer,
+				sizeof(answer));
 
 	return n < 0 ? (int)n : 0;
 }

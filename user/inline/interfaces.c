@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
+#include "base/netlink.h"
 
 /* linux/if_arp.h has them, and cannot be included beside net/if_arp.h. */
 #ifndef ARPHRD_RAWIP
@@ -72,20 +73,8 @@ int interface_find(const char *name, struct kern_interface *ret, unsigned *ret_k
 	return 0;
 }
 
-/* An attribute of a list of them, of len bytes; NULL: there is none. */
-static const struct rtattr *find_attr(const struct rtattr *at, int len, unsigned short type)
-{
-	for (; RTA_OK(at, len); at = RTA_NEXT(at, len)) {
-		if ((at->rta_type & NLA_TYPE_MASK) == type)
-			return at;
-	}
-	return NULL;
-}
-
-/* The answer of RTM_GETLINK about one interface, at most size bytes. Returns the
- * message's attributes with their length, NULL: no answer. */
-static const struct rtattr *ask_link(uint32_t index, struct nlmsghdr *buf, size_t size,
-				     int *ret_len)
+/* What RTM_GETLINK says of an interface. */
+static bool ask_link(uint32_t index, struct nlmsghdr *answer, size_t room)
 {
 	const struct {
 		struct nlmsghdr head;
@@ -96,34 +85,24 @@ static const struct rtattr *ask_link(uint32_t index, struct nlmsghdr *buf, size_
 			  .nlmsg_flags = NLM_F_REQUEST },
 		.link = { .ifi_index = (int)index },
 	};
-	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	ssize_t len;
 
-	/* Answered, or refused by an error message, inside of send(). */
-	if (fd < 0 || send(fd, &request, sizeof(request), 0) < 0)
-		return NULL;
-	len = recv(fd, buf, size, MSG_DONTWAIT);
-	if (len <= 0 || !NLMSG_OK(buf, len) || buf->nlmsg_type != RTM_NEWLINK)
-		return NULL;
-	*ret_len = (int)buf->nlmsg_len - (int)NLMSG_LENGTH(sizeof(struct ifinfomsg));
-	return (const struct rtattr *)((const char *)NLMSG_DATA(buf) +
-				       NLMSG_ALIGN(sizeof(struct ifinfomsg)));
+	return netlink_ask(NETLINK_ROUTE, &request, sizeof(request), answer, room) > 0 &&
+	       answer->nlmsg_type == RTM_NEWLINK;
 }
 
 bool interface_master(uint32_t index, char ret_name[CONF_INTERFACE_MAX])
 {
-	struct nlmsghdr buf[32768 / sizeof(struct nlmsghdr)];
-	const struct rtattr *link, *info, *master, *kind = NULL;
+	struct nlmsghdr link[32768 / sizeof(struct nlmsghdr)];
+	const struct rtattr *master, *kind;
 	uint32_t master_index;
-	int len;
 
-	link = ask_link(index, buf, sizeof(buf), &len);
-	master = link ? find_attr(link, len, IFLA_MASTER) : NULL;
-	info = link ? find_attr(link, len, IFLA_LINKINFO) : NULL;
+	if (!ask_link(index, link, sizeof(link)))
+		return false;
+	master = netlink_attr(link, sizeof(struct ifinfomsg), IFLA_MASTER);
 	if (!master)
 		return false;
-	if (info)
-		kind = find_attr(RTA_DATA(info), (int)RTA_PAYLOAD(info), IFLA_INFO_SLAVE_KIND);
+	kind = netlink_nested(netlink_attr(link, sizeof(struct ifinfomsg), IFLA_LINKINFO),
+			      IFLA_INFO_SLAVE_KIND);
 	if (kind && strcmp(RTA_DATA(kind), "vrf") == 0)
 		return false;
 	memcpy(&master_index, RTA_DATA(master), sizeof(master_index));

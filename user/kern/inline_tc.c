@@ -18,6 +18,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/cleanup.h"
+#include "base/netlink.h"
 #include "kern/inline_internal.h"
 #include "kern/internal.h"
 
@@ -39,17 +40,6 @@ static struct bpf_tc_hook hook_of(uint32_t index, enum tc_way way)
 	};
 }
 
-static int open_rtnetlink(void)
-{
-	struct timeval patience = { .tv_sec = 5 };
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-
-	if (fd < 0)
-		return -errno;
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	return fd;
-}
-
 struct tc_request {
 	struct nlmsghdr head;
 	struct tcmsg tc;
@@ -65,33 +55,23 @@ static struct tc_request request_of(uint16_t type, uint16_t flags, uint32_t inde
 	};
 }
 
-/* An attribute of that type in a list of len bytes, or NULL. */
-static const struct rtattr *find(const struct rtattr *attr, int len, unsigned type)
+static ssize_t ask(const struct tc_request *request, struct nlmsghdr *answer, size_t room)
 {
-	for (; RTA_OK(attr, len); attr = RTA_NEXT(attr, len)) {
-		if ((attr->rta_type & ~NLA_F_NESTED) == type)
-			return attr;
-	}
-	return NULL;
+	return netlink_ask(NETLINK_ROUTE, request, sizeof(*request), answer, room);
 }
 
 /* An attribute of a message about a qdisc or a filter. */
 static const struct rtattr *find_in(const struct nlmsghdr *message, unsigned type)
 {
-	const char *from = (const char *)NLMSG_DATA(message) + NLMSG_ALIGN(sizeof(struct tcmsg));
-
-	return find((const struct rtattr *)from,
-		    (int)message->nlmsg_len - (int)NLMSG_LENGTH(sizeof(struct tcmsg)), type);
+	return netlink_attr(message, sizeof(struct tcmsg), type);
 }
 
 /* The program's name is in the filter's, "up_in_eth:[47]", for everybody to read: to ask for
  * the program by its number would take CAP_SYS_ADMIN. */
 static bool is_ours(const struct nlmsghdr *message)
 {
-	const struct rtattr *options = find_in(message, TCA_OPTIONS), *name = NULL;
+	const struct rtattr *name = netlink_nested(find_in(message, TCA_OPTIONS), TCA_BPF_NAME);
 
-	if (options)
-		name = find(RTA_DATA(options), (int)RTA_PAYLOAD(options), TCA_BPF_NAME);
 	return name && (strncmp(RTA_DATA(name), "up_in_", 6) == 0 ||
 			strncmp(RTA_DATA(name), "up_out_", 7) == 0);
 }
@@ -102,20 +82,15 @@ static int query(uint32_t index, enum tc_way way, uint32_t priority, bool *ret_o
 	uint32_t minor = way == TC_IN ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS;
 	struct tc_request request = request_of(RTM_GETTFILTER, 0, index,
 					       TC_H_MAKE(TC_H_CLSACT, minor));
-	_cleanup_close_ int fd = open_rtnetlink();
-	struct nlmsghdr buf[4096 / sizeof(struct nlmsghdr)];
+	struct nlmsghdr answer[4096 / sizeof(struct nlmsghdr)];
 	ssize_t len;
 
 	request.tc.tcm_handle = HANDLE;
 	request.tc.tcm_info = TC_H_MAKE(priority << 16, htons(ETH_P_ALL));
-	if (fd < 0)
-		return fd;
-	if (send(fd, &request, sizeof(request), 0) < 0)
-		return -errno;
-	len = recv(fd, buf, sizeof(buf), 0);
-	if (len <= 0 || !NLMSG_OK(buf, len) || buf->nlmsg_type != RTM_NEWTFILTER)
-		return len < 0 ? -errno : -ENOENT;
-	*ret_ours = is_ours(buf);
+	len = ask(&request, answer, sizeof(answer));
+	if (len <= 0 || answer->nlmsg_type != RTM_NEWTFILTER)
+		return len < 0 ? (int)len : -ENOENT;
+	*ret_ours = is_ours(answer);
 	return 0;
 }
 
@@ -169,17 +144,12 @@ static bool is_clsact(uint32_t index)
 	/* Older kernels send the answer as an echo only; the ack is for when there is none. */
 	struct tc_request request = request_of(RTM_GETQDISC, NLM_F_ECHO | NLM_F_ACK, index,
 					       TC_H_CLSACT);
-	_cleanup_close_ int fd = open_rtnetlink();
-	struct nlmsghdr buf[4096 / sizeof(struct nlmsghdr)];
+	struct nlmsghdr answer[4096 / sizeof(struct nlmsghdr)];
 	const struct rtattr *kind;
-	ssize_t len;
 
-	if (fd < 0 || send(fd, &request, sizeof(request), 0) < 0)
+	if (ask(&request, answer, sizeof(answer)) <= 0 || answer->nlmsg_type != RTM_NEWQDISC)
 		return false;
-	len = recv(fd, buf, sizeof(buf), 0);
-	if (len <= 0 || !NLMSG_OK(buf, len) || buf->nlmsg_type != RTM_NEWQDISC)
-		return false;
-	kind = find_in(buf, TCA_KIND);
+	kind = find_in(answer, TCA_KIND);
 	return kind && strcmp(RTA_DATA(kind), "clsact") == 0;
 }
 
@@ -200,30 +170,28 @@ bool tc_has_ours(uint32_t index, enum tc_way way)
 	return find_ours(index, way) != 0;
 }
 
+struct filter_walk {
+	tc_filter_fn *fn;
+	void *context;
+};
+
+static int on_message(void *context, const struct nlmsghdr *message)
+{
+	const struct filter_walk *walk = context;
+
+	if (message->nlmsg_type == RTM_NEWTFILTER)
+		walk->fn(walk->context, message);
+	return 0;
+}
+
 int tc_each_filter(uint32_t index, enum tc_way way, tc_filter_fn *fn, void *context)
 {
 	uint32_t minor = way == TC_IN ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS;
 	struct tc_request request = request_of(RTM_GETTFILTER, NLM_F_DUMP, index,
 					       TC_H_MAKE(TC_H_CLSACT, minor));
-	_cleanup_close_ int fd = open_rtnetlink();
-	struct nlmsghdr buf[32768 / sizeof(struct nlmsghdr)];
+	struct filter_walk walk = { fn, context };
 
-	if (fd < 0 || send(fd, &request, sizeof(request), 0) < 0)
-		return -errno;
-	for (;;) {
-		ssize_t len = recv(fd, buf, sizeof(buf), 0);
-
-		if (len <= 0)
-			return len < 0 ? -errno : -EPROTO;
-		for (struct nlmsghdr *at = buf; NLMSG_OK(at, len); at = NLMSG_NEXT(at, len)) {
-			if (at->nlmsg_type == NLMSG_DONE)
-				return 0;
-			if (at->nlmsg_type == NLMSG_ERROR)
-				return -EPROTO;
-			if (at->nlmsg_type == RTM_NEWTFILTER)
-				fn(context, at);
-		}
-	}
+	return netlink_dump(NETLINK_ROUTE, &request, sizeof(request), on_message, &walk);
 }
 
 static void note_filter(void *context, const struct nlmsghdr *message)

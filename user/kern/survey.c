@@ -10,6 +10,7 @@
 #include <bpf/bpf.h>
 
 #include "base/cleanup.h"
+#include "base/netlink.h"
 #include "kern/inline_internal.h"
 
 #define IDS_MAX 64
@@ -56,15 +57,6 @@ struct filters {
 	bool behind_ours; /* ours are tcx programs, or would be */
 };
 
-static const struct rtattr *find_attr(const struct rtattr *at, int len, unsigned short type)
-{
-	for (; RTA_OK(at, len); at = RTA_NEXT(at, len)) {
-		if ((at->rta_type & NLA_TYPE_MASK) == type)
-			return at;
-	}
-	return NULL;
-}
-
 /* Filters that are no program: once for all of a kind and place. */
 static void add_kind(struct survey *survey, const char *kind, const char *where, bool before)
 {
@@ -87,11 +79,8 @@ static void on_filter(void *context, const struct nlmsghdr *message)
 {
 	const struct filters *filters = context;
 	const struct tcmsg *tc = NLMSG_DATA(message);
-	const struct rtattr *attrs =
-		(const struct rtattr *)((const char *)tc + NLMSG_ALIGN(sizeof(*tc)));
-	int len = (int)message->nlmsg_len - (int)NLMSG_LENGTH(sizeof(*tc));
-	const struct rtattr *kind = find_attr(attrs, len, TCA_KIND);
-	const struct rtattr *options = find_attr(attrs, len, TCA_OPTIONS);
+	const struct rtattr *kind = netlink_attr(message, sizeof(*tc), TCA_KIND);
+	const struct rtattr *options = netlink_attr(message, sizeof(*tc), TCA_OPTIONS);
 	uint32_t priority = tc->tcm_info >> 16, id = 0;
 	const struct rtattr *id_attr = NULL;
 	char where[32];
@@ -101,7 +90,7 @@ static void on_filter(void *context, const struct nlmsghdr *message)
 	(void)snprintf(where, sizeof(where), "tc %s priority %u",
 		       filters->way == TC_IN ? "ingress" : "egress", priority);
 	if (strcmp(RTA_DATA(kind), "bpf") == 0)
-		id_attr = find_attr(RTA_DATA(options), (int)RTA_PAYLOAD(options), TCA_BPF_ID);
+		id_attr = netlink_nested(options, TCA_BPF_ID);
 	if (!id_attr) {
 		/* Programs share priority 1 with ours, other kinds keep it for themselves. */
 		add_kind(filters->survey, RTA_DATA(kind), where,

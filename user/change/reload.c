@@ -33,35 +33,16 @@ static const struct conf *running(const struct change *change)
 	return change->relay->generations.newest->conf;
 }
 
-static bool wants_kernel(const struct conf *conf)
-{
-	for (size_t i = 0; i < conf->n_listeners; i++) {
-		if (conf->listeners[i].engine == CONF_ENGINE_RELAY &&
-		    conf->listeners[i].kernel_path != CONF_KERNEL_OFF)
-			return true;
-	}
-	return false;
-}
-
 /* Sessions look for it at any time: it is there from the start or not at all. */
 static void need_kernel(struct attempt *attempt)
 {
 	const struct relay *relay = attempt->change->relay;
 	size_t len = strlen(attempt->restart);
 
-	if (relay->n_workers && !relay->kern && wants_kernel(attempt->conf) &&
-	    !wants_kernel(running(attempt->change)))
+	if (relay->n_workers && !relay->kern && conf_wants_kernel(attempt->conf) &&
+	    !conf_wants_kernel(running(attempt->change)))
 		(void)snprintf(attempt->restart + len, sizeof(attempt->restart) - len, "%s%s",
 			       len ? ", " : "", "kernel_path");
-}
-
-static bool wants_hook(const struct conf *conf)
-{
-	for (size_t i = 0; i < conf->n_backends; i++) {
-		if (conf->backends[i].client_address == CONF_CLIENT_HOOK)
-			return true;
-	}
-	return false;
 }
 
 /* What cannot be brought up any more is refused: half of it would be served otherwise than the
@@ -76,7 +57,7 @@ static int check_sandbox(struct attempt *attempt)
 		what = "engine = inline";
 	else if (!change->relay->n_workers && conf_count(next, CONF_ENGINE_RELAY))
 		what = "engine = relay";
-	else if (!change->relay->hook && wants_hook(next) && !wants_hook(now))
+	else if (!change->relay->hook && conf_wants_hook(next) && !conf_wants_hook(now))
 		what = "client_address = hook";
 	if (!what || !change->sandboxed)
 		return 0;

@@ -147,6 +147,11 @@ bool conf_is_circle(const struct conf_listener *listener, const struct up_addr *
 /* How many listeners of an engine there are. */
 size_t conf_count(const struct conf *conf, enum conf_engine engine);
 
+/* Is there a listener that may use the kernel path; a backend whose servers are told of their
+ * clients by the address hook? */
+bool conf_wants_kernel(const struct conf *conf);
+bool conf_wants_hook(const struct conf *conf);
+
 /* What a message about a key begins with: "file:line: key: ", or "--flag: ". */
 size_t conf_where(const char *file, unsigned line, const char *key, char *buf, size_t size);
 

@@ -201,6 +201,25 @@ size_t conf_count(const struct conf *conf, enum conf_engine engine)
 	return n;
 }
 
+bool conf_wants_kernel(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->n_listeners; i++) {
+		if (conf->listeners[i].engine == CONF_ENGINE_RELAY &&
+		    conf->listeners[i].kernel_path != CONF_KERNEL_OFF)
+			return true;
+	}
+	return false;
+}
+
+bool conf_wants_hook(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->n_backends; i++) {
+		if (conf->backends[i].client_address == CONF_CLIENT_HOOK)
+			return true;
+	}
+	return false;
+}
+
 void conf_free(struct conf *conf)
 {
 	if (!conf)

@@ -10,16 +10,6 @@
  * keeps its entry of 128 bytes to its end. */
 #define HOOK_CONNECTIONS 262144U
 
-static bool wants_kernel(const struct conf *conf)
-{
-	for (size_t i = 0; i < conf->n_listeners; i++) {
-		if (conf->listeners[i].engine == CONF_ENGINE_RELAY &&
-		    conf->listeners[i].kernel_path != CONF_KERNEL_OFF)
-			return true;
-	}
-	return false;
-}
-
 static int open_maps(struct relay *relay, const struct kern_shared *shared, char *why,
 		     size_t why_size)
 {
@@ -58,7 +48,7 @@ static void open_kern(struct relay *relay, const struct conf *conf,
 {
 	struct stats_part *part = &relay->kernel_path;
 
-	if (open_shared_maps(relay, from) && !wants_kernel(conf)) {
+	if (open_shared_maps(relay, from) && !conf_wants_kernel(conf)) {
 		log_info("kernel_path.off reason=\"not configured\" bulk=splice");
 		return;
 	}
@@ -69,15 +59,6 @@ static void open_kern(struct relay *relay, const struct conf *conf,
 	}
 	part->on = true;
 	log_info("kernel_path.on maps=%s selftest=passed", kern_pin_path(relay->kern));
-}
-
-static bool wants_hook(const struct conf *conf)
-{
-	for (size_t i = 0; i < conf->n_backends; i++) {
-		if (conf->backends[i].client_address == CONF_CLIENT_HOOK)
-			return true;
-	}
-	return false;
 }
 
 /* With that of the daemon we take over from its connections' servers go on being told. */
@@ -122,7 +103,7 @@ static void open_hook(struct relay *relay, const struct take_over_all *from)
 
 void kernel_side_add(struct relay *relay, const struct conf *conf)
 {
-	if (!relay->hook && wants_hook(conf))
+	if (!relay->hook && conf_wants_hook(conf))
 		open_hook(relay, NULL);
 }
 
@@ -132,7 +113,7 @@ void kernel_side_open(struct relay *relay, const struct conf *conf,
 	if (!relay->n_workers)
 		return;
 	open_kern(relay, conf, from);
-	if (wants_hook(conf) || take_over_pins(from, TAKEOVER_PINS_HOOK))
+	if (conf_wants_hook(conf) || take_over_pins(from, TAKEOVER_PINS_HOOK))
 		open_hook(relay, from);
 	else
 		log_info("hook.off engine=relay reason=\"not configured\"");

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """SIGHUP: another configuration, whole or not at all, and nobody who is connected notices."""
+import json
 import os
 import re
 import signal
@@ -190,6 +191,19 @@ def test_a_bad_file_changes_nothing(bench, text, expect):
     assert ping(s) and echo(bench.net.client, HOST4, d.PORT)
     reload(daemon, main(keepalive="1s"))
     s.close()
+
+
+def test_a_bad_file_in_another_encoding(bench):
+    """Who asks is told of it as of any other."""
+    daemon = bench.daemon(main())
+    with open(daemon.file, "ab") as f:
+        f.write(b"caf\xe9 = 1\n")
+    reload(daemon, event="reload.refused")
+    problem = daemon.ask("status", expect=1).splitlines()[-1]
+    assert problem.startswith("the last reload was refused: ") and "caf?" in problem
+    assert "caf?" in json.loads(daemon.ask("status", "--json", expect=1))["configuration"]["error"]
+    reload(daemon, main())
+    daemon.ask("status")
 
 
 def test_a_listener_that_cannot_bind(bench):

@@ -9,6 +9,7 @@
 #include "base/version.h"
 #include "client/reason.h"
 #include "ctl/commands.h"
+#include "ctl/message.h"
 #include "obs/stats.h"
 #include "unproxy/reason.h"
 
@@ -33,7 +34,7 @@ static json_t *part(const struct stats_part *part)
 	json_t *object = json_pack("{s:b, s:b}", "wanted", part->wanted, "on", part->on);
 
 	if (part->wanted && !part->on && part->why[0])
-		(void)json_object_set_new(object, "why", json_string(part->why));
+		(void)json_object_set_new(object, "why", ctl_string(part->why));
 	return object;
 }
 
@@ -173,7 +174,7 @@ static json_t *control(const struct ctl *ctl)
 {
 	const struct ctl_counters *c = ctl_counters(ctl);
 
-	return json_pack("{s:s, s:I, s:I, s:I, s:I}", "path", ctl_path(ctl), "clients",
+	return json_pack("{s:o, s:I, s:I, s:I, s:I}", "path", ctl_string(ctl_path(ctl)), "clients",
 			 (json_int_t)c->clients, "requests", (json_int_t)c->requests, "dropped",
 			 (json_int_t)c->dropped, "evicted", (json_int_t)c->evicted);
 }
@@ -182,11 +183,12 @@ static json_t *configuration(const struct ctl_context *context, const struct sta
 {
 	const char *file = context->relay->generations.newest->conf->file;
 
-	return json_pack("{s:s*, s:I, s:I, s:I, s:o, s:s, s:s}", "file", file, "generation",
+	return json_pack("{s:o*, s:I, s:I, s:I, s:o, s:o, s:s}", "file",
+			 file ? ctl_string(file) : NULL, "generation",
 			 (json_int_t)stats->generation, "reloads", (json_int_t)stats->reload.done,
 			 "refused", (json_int_t)stats->reload.failed, "last_reload",
-			 date(stats->reload.last_us), "error", stats->reload.error, "restart",
-			 stats->reload.restart);
+			 date(stats->reload.last_us), "error", ctl_string(stats->reload.error),
+			 "restart", stats->reload.restart);
 }
 
 /* ---- what is wrong ---- */
@@ -199,7 +201,7 @@ static void __attribute__((format(printf, 2, 3))) problem(json_t *list, const ch
 	va_start(ap, format);
 	(void)vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	(void)json_array_append_new(list, json_string(text));
+	(void)json_array_append_new(list, ctl_string(text));
 }
 
 static json_t *problems(const struct stats *stats)

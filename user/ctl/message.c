@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
+
 #define ID_MAX 128 /* its text: it is said again in each line of the answer */
 
 static void refuse(struct ctl_message *message, const char *error, const char *format, ...)
@@ -28,6 +30,20 @@ void ctl_plain(char *text)
 		if ((unsigned char)*text >= 0x80)
 			*text = '?';
 	}
+}
+
+json_t *ctl_string(const char *text)
+{
+	json_t *string = json_string(text);
+	_cleanup_free_ char *plain = NULL;
+
+	if (string)
+		return string;
+	plain = strdup(text);
+	if (!plain)
+		return NULL;
+	ctl_plain(plain);
+	return json_string(plain);
 }
 
 static void take_id(struct ctl_message *message)

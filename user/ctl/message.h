@@ -23,6 +23,10 @@ struct ctl_message ctl_parse(const char *line, size_t len, const struct ctl_comm
  * not ASCII becomes "?", because JSON takes no half characters. */
 void ctl_plain(char *text);
 
+/* A text that may not be UTF-8, such as what a configuration has: then as ctl_plain() makes it. The
+ * caller's; NULL: no memory. */
+json_t *ctl_string(const char *text);
+
 /* One line with its newline, free() it: {"v":1,"id":ID,KEY:VALUE...}. body is taken and its
  * members follow. NULL: no memory. */
 char *ctl_line(const json_t *id, json_t *body);

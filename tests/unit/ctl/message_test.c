@@ -88,6 +88,17 @@ static void half_characters(void **state)
 	json_decref(message.args);
 }
 
+/* What a file says may be in any encoding: it is shown as far as it can be. */
+static void texts_that_are_not_utf8(void **state)
+{
+	json_t *text = ctl_string("f:1: caf\xe9: unknown key"), *whole = ctl_string("\xc3\xa4");
+
+	assert_string_equal(json_string_value(text), "f:1: caf?: unknown key");
+	assert_string_equal(json_string_value(whole), "\xc3\xa4");
+	json_decref(text);
+	json_decref(whole);
+}
+
 static void items(void **state)
 {
 	json_t *id = json_pack("[i]", 7);
@@ -149,10 +160,15 @@ static void lines(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_request),         cmocka_unit_test(each_refusal_has_a_name),
-		cmocka_unit_test(unknown_arguments), cmocka_unit_test(long_ids),
-		cmocka_unit_test(every_prefix),      cmocka_unit_test(lines),
-		cmocka_unit_test(half_characters),   cmocka_unit_test(items),
+		cmocka_unit_test(a_request),
+		cmocka_unit_test(each_refusal_has_a_name),
+		cmocka_unit_test(unknown_arguments),
+		cmocka_unit_test(long_ids),
+		cmocka_unit_test(every_prefix),
+		cmocka_unit_test(lines),
+		cmocka_unit_test(half_characters),
+		cmocka_unit_test(items),
+		cmocka_unit_test(texts_that_are_not_utf8),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

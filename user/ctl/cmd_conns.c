@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "ctl/commands.h"
 #include "inline/walk.h"
 #include "relay/walk.h"
 
 struct conns {
 	struct ctl_request *request;
-	struct conn_filter filter;
 	struct relay_walk *relay;      /* NULL: over */
 	struct inline_engine **engine; /* NULL: over; *engine may go with a reload */
 	struct inline_walk walk;
@@ -21,9 +21,9 @@ struct conns {
 	struct record_formatter formatter;
 	struct loop_deferred deferred;
 	uint64_t killed;
-	bool kill;
 	char *text; /* of one connection */
 	size_t room;
+	bool short_of_memory; /* not all could be shown */
 };
 
 static void destroy(struct loop_deferred *deferred)
@@ -56,8 +56,10 @@ static void show(void *context, const struct conn *conn)
 	if (need > conns->room) {
 		char *text = realloc(conns->text, need);
 
-		if (!text)
+		if (!text) {
+			conns->short_of_memory = true;
 			return;
+		}
 		conns->text = text;
 		conns->room = need;
 	}
@@ -81,6 +83,19 @@ static int finish_kill(struct conns *conns)
 	return ctl_reply(request, data);
 }
 
+/* A list that is not whole is no list: it ends as a refusal. */
+static void finish_list(struct conns *conns)
+{
+	struct ctl_request *request = conns->request;
+	int err = conns->short_of_memory ? -ENOMEM : conns->walk.error;
+
+	conns_free(conns);
+	if (err)
+		(void)ctl_fail(request, "failed", "the list is not whole: %s", strerror(-err));
+	else
+		(void)ctl_end(request);
+}
+
 /* Ask for the next batch, or say that this was all. */
 static void go_on(struct conns *conns)
 {
@@ -94,11 +109,10 @@ static void go_on(struct conns *conns)
 	conns->relay = NULL;
 	if (conns->engine) {
 		(void)loop_timer_arm(request->context->loop, &conns->next, 0);
-	} else if (conns->kill) {
+	} else if (conns->walk.kill) {
 		(void)finish_kill(conns);
 	} else {
-		conns_free(conns);
-		(void)ctl_end(request);
+		finish_list(conns);
 	}
 }
 
@@ -153,8 +167,8 @@ static struct relay_walk *relay_walk_new(struct conns *conns)
 	if (!walk)
 		return NULL;
 	walk->relay = conns->request->context->relay;
-	walk->filter = conns->filter;
-	walk->kill = conns->kill ? "killed" : NULL;
+	walk->filter = conns->walk.filter;
+	walk->kill = conns->walk.kill ? "killed" : NULL;
 	walk->fn = on_batch;
 	walk->context = conns;
 	return walk;
@@ -162,25 +176,26 @@ static struct relay_walk *relay_walk_new(struct conns *conns)
 
 static int begin(struct ctl_request *request, const struct conn_filter *filter, bool kill)
 {
-	struct conns *conns = calloc(1, sizeof(*conns));
+	_cleanup_free_ struct conns *conns = calloc(1, sizeof(*conns));
 
 	if (!conns)
 		return -ENOMEM;
 	conns->request = request;
-	conns->filter = *filter;
-	conns->kill = kill;
 	conns->next.fn = on_next;
 	conns->walk = (struct inline_walk){
 		.filter = *filter, .kill = kill, .fn = show, .context = conns
 	};
-	if (!filter->has_engine || filter->engine == CONF_ENGINE_RELAY)
+	if (!filter->has_engine || filter->engine == CONF_ENGINE_RELAY) {
 		conns->relay = relay_walk_new(conns);
+		if (!conns->relay)
+			return -ENOMEM;
+	}
 	if (!filter->has_engine || filter->engine == CONF_ENGINE_INLINE)
 		conns->engine = request->context->engine;
 	request->state = conns;
 	request->cancel = on_cancel;
 	request->more = on_more;
-	go_on(conns);
+	go_on(TAKE_PTR(conns));
 	return 0;
 }
 

@@ -186,8 +186,11 @@ def test_commands(host):
     assert len(listed(daemon)) == 8 and host.client("192.0.2.1") == REFUSED
     for item in listed(daemon).values():
         if item["source"] == "control":
-            daemon.ask("deny", "del", item["cidr"])
+            assert daemon.ask("deny", "del", item["cidr"], "--json") == "{}\n"
     assert set(listed(daemon)) == {("203.0.113.0/24", "file")}
+    done = subprocess.run([tools.UNPROXY, "deny", "--control", daemon.control, "add", "-", "--json"], input="192.0.2.1\n192.0.2.2 allow\n",
+                          text=True, capture_output=True, timeout=20, check=True)
+    assert [json.loads(line)["verdict"] for line in done.stdout.splitlines()] == ["deny", "allow"]
 
 
 def pinned():

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "cmd/cmd.h"
+#include "ctl/request.h"
 
 /* The daemon is alive if it answers at all; a list may take long, but not between its lines. */
 #define ANSWER_SECONDS 30
@@ -30,13 +31,6 @@ static const struct option options[] = {
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
 };
-
-static int usage_error(const char *command, const char *message, const char *word)
-{
-	(void)fprintf(stderr, "unproxy %s: %s%s (see unproxy %s --help)\n", command, message, word,
-		      command);
-	return EXIT_USAGE + 1;
-}
 
 int ask_flags(int argc, char **argv, const char *usage, struct ask_flags *ret)
 {
@@ -57,9 +51,9 @@ int ask_flags(int argc, char **argv, const char *usage, struct ask_flags *ret)
 			ret->json = true;
 			break;
 		case ':':
-			return usage_error(argv[0], "no value behind ", argv[optind - 1]);
+			return cmd_usage_error(argv[0], "no value behind ", argv[optind - 1]) + 1;
 		default:
-			return usage_error(argv[0], "unknown option ", argv[optind - 1]);
+			return cmd_usage_error(argv[0], "unknown option ", argv[optind - 1]) + 1;
 		}
 	}
 	ret->rest = optind;
@@ -138,7 +132,7 @@ void ask_close(struct ask *ask)
 int ask_send(struct ask *ask, const char *cmd, json_t *args)
 {
 	_cleanup_free_ char *text = NULL;
-	json_t *request = json_pack("{s:i, s:s}", "v", 1, "cmd", cmd);
+	json_t *request = json_pack("{s:i, s:s}", "v", CTL_PROTOCOL, "cmd", cmd);
 
 	if (args)
 		(void)json_object_update(request, args);
@@ -215,13 +209,44 @@ int ask_once(const struct ask_flags *flags, const char *cmd, json_t *args, json_
 		err = ask_read(ask, NULL, NULL, &line);
 	ask_close(ask);
 	if (err)
-		return err == -EREMOTE ? EXIT_FAILURE : EXIT_USAGE;
+		return ask_exit_code(err);
 	*ret = json_incref(json_object_get(line, "data"));
 	json_decref(line);
 	return EXIT_SUCCESS;
 }
 
-json_t *ask_words(const char *name, const char *bare, int n, char *const *words)
+int ask_exit_code(int err)
+{
+	if (!err)
+		return EXIT_SUCCESS;
+	return err == -EREMOTE ? EXIT_FAILURE : EXIT_USAGE;
+}
+
+int ask_print_item(void *context, json_t *item)
+{
+	(void)context;
+	(void)json_dumpf(item, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
+	return printf("\n") < 0 ? -EIO : 0;
+}
+
+void ask_print(const json_t *data)
+{
+	(void)json_dumpf(data, stdout, JSON_INDENT(2));
+	(void)printf("\n");
+}
+
+int ask_order(const struct ask_flags *flags, const char *command, json_t *args)
+{
+	json_t *data = NULL;
+	int code = ask_once(flags, command, args, &data);
+
+	if (code == EXIT_SUCCESS && flags->json)
+		(void)printf("{}\n");
+	json_decref(data);
+	return code;
+}
+
+json_t *ask_filter(const char *name, int n, char *const *words)
 {
 	json_t *args = json_object();
 
@@ -232,7 +257,7 @@ json_t *ask_words(const char *name, const char *bare, int n, char *const *words)
 		if (equals)
 			key = strndup(words[i], (size_t)(equals - words[i]));
 		else
-			key = strdup(bare);
+			key = strdup("conn");
 		if (!key ||
 		    json_object_set_new_nocheck(args, key,
 						json_string(equals ? equals + 1 : words[i])) != 0) {

@@ -46,9 +46,20 @@ int ask_read(struct ask *ask, ask_item_fn *fn, void *context, json_t **ret);
  * not answer. */
 int ask_once(const struct ask_flags *flags, const char *cmd, json_t *args, json_t **ret);
 
-/* NAME=VALUE words as the arguments of a request; a bare word is the id of a connection, bare's
- * value. NULL, and a message on stderr: a word that is neither. */
-json_t *ask_words(const char *name, const char *bare, int n, char *const *words);
+/* The exit code for what ask_open(), ask_send() and ask_read() return: EXIT_SUCCESS, EXIT_FAILURE,
+ * EXIT_USAGE as above. */
+int ask_exit_code(int err);
+
+/* The same for what is merely to be done; args is taken. Says nothing, but {} with --json. */
+int ask_order(const struct ask_flags *flags, const char *command, json_t *args);
+
+/* As JSON: an item of a list, a line each (an ask_item_fn); one answer. */
+int ask_print_item(void *context, json_t *item);
+void ask_print(const json_t *data);
+
+/* The words of a filter, NAME=VALUE or the id of a connection, as the arguments of a request. NULL, and
+ * a message on stderr: a word that is no text. */
+json_t *ask_filter(const char *name, int n, char *const *words);
 
 /* The text of a member, or "" ; its number, or 0. For members of objects within: "a.b". */
 const char *ask_text(const json_t *object, const char *path);

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cleanup.h"
+#include "cmd/ask.h"
 #include "cmd/cmd.h"
-#include "cmd/say.h"
+#include "conf/value.h"
 
 const char cmd_backend_usage[] =
 	"usage: unproxy backend NAME server ADDR:PORT add [weight N]\n"
@@ -22,19 +22,22 @@ static int read_words(int n, char **words, json_t *args)
 	const char *action = n >= 4 ? words[3] : "";
 	bool weighs = strcmp(action, "weight") == 0;
 	bool adds = strcmp(action, "add") == 0 && n == 6 && strcmp(words[4], "weight") == 0;
-	char *end = NULL;
+	uint64_t weight;
 
 	if (n < 4 || strcmp(words[1], "server") != 0)
-		return say_error("backend", "expected NAME server ADDR:PORT and what to do", "");
+		return cmd_usage_error("backend", "expected NAME server ADDR:PORT and what to do",
+				       "");
 	if (n != (weighs ? 5 : adds ? 6 : 4))
-		return say_error("backend", "too few or too many words behind ", action);
+		return cmd_usage_error("backend", "too few or too many words behind ", action);
 	(void)json_object_set_new(args, "backend", json_string(words[0]));
 	(void)json_object_set_new(args, "server", json_string(words[2]));
 	(void)json_object_set_new(args, "action", json_string(action));
 	if (!weighs && !adds)
 		return EXIT_SUCCESS;
-	(void)json_object_set_new(args, "weight", json_integer(strtol(words[n - 1], &end, 10)));
-	return *end ? say_error("backend", "no number: ", words[n - 1]) : EXIT_SUCCESS;
+	if (value_number(words[n - 1], &weight) < 0)
+		return cmd_usage_error("backend", "no number: ", words[n - 1]);
+	(void)json_object_set_new(args, "weight", json_integer((json_int_t)weight));
+	return EXIT_SUCCESS;
 }
 
 int cmd_backend(int argc, char **argv)
@@ -51,5 +54,5 @@ int cmd_backend(int argc, char **argv)
 		json_decref(args);
 		return code;
 	}
-	return say_ask(&flags, "backend", args);
+	return ask_order(&flags, "backend", args);
 }

@@ -42,6 +42,10 @@ extern const char cmd_ready_usage[];
 extern const char cmd_detach_usage[];
 extern const char cmd_help_usage[];
 
+/* Something is wrong with the words: "unproxy COMMAND: MESSAGE WORD" and where to read, on stderr. Returns
+ * EXIT_USAGE. */
+int cmd_usage_error(const char *command, const char *message, const char *word);
+
 /* All subcommands, a line each. */
 void cmd_print_overview(FILE *out);
 

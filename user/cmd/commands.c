@@ -2,6 +2,7 @@
 /* The table of subcommands. */
 #include "cmd/commands.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -40,4 +41,11 @@ const struct command *command_find(const char *name)
 			return &commands[i];
 	}
 	return NULL;
+}
+
+int cmd_usage_error(const char *command, const char *message, const char *word)
+{
+	(void)fprintf(stderr, "unproxy %s: %s%s (see unproxy %s --help)\n", command, message, word,
+		      command);
+	return EXIT_USAGE;
 }

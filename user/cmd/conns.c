@@ -94,14 +94,6 @@ static int print_row(void *context, json_t *item)
 	return ferror(stdout) ? -1 : 0;
 }
 
-static int print_json(void *context, json_t *item)
-{
-	(void)context;
-	(void)json_dumpf(item, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
-	(void)printf("\n");
-	return ferror(stdout) ? -1 : 0;
-}
-
 static int list(const struct ask_flags *flags, json_t *args)
 {
 	struct ask *ask = NULL;
@@ -118,10 +110,10 @@ static int list(const struct ask_flags *flags, json_t *args)
 			     "UP", "DOWN");
 	err = ask_send(ask, "conns", args);
 	if (!err)
-		err = ask_read(ask, flags->json ? print_json : print_row, NULL, &end);
+		err = ask_read(ask, flags->json ? ask_print_item : print_row, NULL, &end);
 	json_decref(end);
 	ask_close(ask);
-	return err ? EXIT_FAILURE : EXIT_SUCCESS;
+	return ask_exit_code(err);
 }
 
 int cmd_conns(int argc, char **argv)
@@ -132,7 +124,7 @@ int cmd_conns(int argc, char **argv)
 
 	if (code)
 		return code - 1;
-	args = ask_words("conns", "conn", argc - flags.rest, argv + flags.rest);
+	args = ask_filter("conns", argc - flags.rest, argv + flags.rest);
 	return args ? list(&flags, args) : EXIT_USAGE;
 }
 
@@ -142,7 +134,7 @@ static int print_killed(const struct ask_flags *flags, json_t *data)
 	const char *failed = ask_text(data, "failed");
 
 	if (flags->json) {
-		(void)print_json(NULL, data);
+		(void)ask_print_item(NULL, data);
 	} else {
 		(void)printf("killed: %lld\n", ask_number(data, "killed"));
 		if (out_of_reach)
@@ -164,14 +156,12 @@ int cmd_kill(int argc, char **argv)
 
 	if (code)
 		return code - 1;
-	if (flags.rest == argc) {
-		(void)fprintf(stderr, "unproxy kill: which? (see unproxy kill --help)\n");
-		return EXIT_USAGE;
-	}
+	if (flags.rest == argc)
+		return cmd_usage_error("kill", "which?", "");
 	if (argc - flags.rest == 1 && strcmp(argv[flags.rest], "all") == 0)
 		args = json_pack("{s:b}", "all", 1);
 	else
-		args = ask_words("kill", "conn", argc - flags.rest, argv + flags.rest);
+		args = ask_filter("kill", argc - flags.rest, argv + flags.rest);
 	if (!args)
 		return EXIT_USAGE;
 	code = ask_once(&flags, "kill", args, &data);

@@ -25,12 +25,6 @@ const char cmd_deny_usage[] =
 	"What was added is kept when the daemon is started again, not when the host\n"
 	"is; deny_file in the configuration is.\n\n" ASK_HELP;
 
-static int usage_error(const char *message, const char *word)
-{
-	(void)fprintf(stderr, "unproxy deny: %s%s (see unproxy deny --help)\n", message, word);
-	return EXIT_USAGE;
-}
-
 /* One request whose answer is of no interest beyond that it is well. */
 static int order(struct ask *ask, const char *cmd, json_t *args, json_t **ret)
 {
@@ -41,12 +35,11 @@ static int order(struct ask *ask, const char *cmd, json_t *args, json_t **ret)
 
 static void print_added(const struct ask_flags *flags, const json_t *line)
 {
-	const json_t *data = ask_get(line, "data");
+	json_t *data = json_object_get(line, "data");
 	const char *until = ask_text(data, "until");
 
 	if (flags->json) {
-		(void)json_dumpf(data, stdout, JSON_COMPACT);
-		(void)printf("\n");
+		(void)ask_print_item(NULL, data);
 		return;
 	}
 	(void)printf("%s: %s%s%s\n", ask_text(data, "cidr"),
@@ -81,7 +74,7 @@ static int add_words(const struct ask_flags *flags, struct ask *ask, char **word
 }
 
 /* As deny_file: one a line. It ends at the first that is refused. */
-static int add_lines(struct ask *ask)
+static int add_lines(const struct ask_flags *flags, struct ask *ask)
 {
 	_cleanup_free_ char *text = NULL;
 	unsigned long number = 0, added = 0;
@@ -96,12 +89,15 @@ static int add_lines(struct ask *ask)
 		if (!text[strspn(text, " \t")])
 			continue;
 		err = order(ask, "deny_add", json_pack("{s:s}", "rule", text), &line);
+		if (!err && flags->json)
+			print_added(flags, line);
 		json_decref(line);
 		added += !err;
 	}
 	if (err)
 		(void)fprintf(stderr, "unproxy deny: stopped at line %lu\n", number);
-	(void)printf("%lu added\n", added);
+	if (!flags->json)
+		(void)printf("%lu added\n", added);
 	return err;
 }
 
@@ -110,17 +106,12 @@ static int del(const struct ask_flags *flags, struct ask *ask, const char *cidr)
 	json_t *line = NULL;
 	int err = order(ask, "deny_del", json_pack("{s:s}", "cidr", cidr), &line);
 
-	if (!err && !flags->json)
+	if (!err && flags->json)
+		(void)ask_print_item(NULL, json_object_get(line, "data"));
+	else if (!err)
 		(void)printf("%s: nothing is said of it any more\n", cidr);
 	json_decref(line);
 	return err;
-}
-
-static int print_json(void *context, json_t *item)
-{
-	(void)context;
-	(void)json_dumpf(item, stdout, JSON_COMPACT);
-	return printf("\n") < 0 ? -EIO : 0;
 }
 
 static int print_row(void *context, json_t *item)
@@ -146,7 +137,7 @@ static int list(const struct ask_flags *flags, struct ask *ask, const char *cidr
 	int err = ask_send(ask, "deny_list", args);
 
 	if (!err)
-		err = ask_read(ask, flags->json ? print_json : print_row, &headed, &line);
+		err = ask_read(ask, flags->json ? ask_print_item : print_row, &headed, &line);
 	if (!err && !flags->json && !headed)
 		(void)printf("nothing is said%s%s\n", cidr ? " of " : "", cidr ? cidr : "");
 	json_decref(line);
@@ -159,7 +150,7 @@ static int run(const struct ask_flags *flags, struct ask *ask, char **words, int
 		return list(flags, ask, words[1]);
 	if (strcmp(words[0], "del") == 0)
 		return del(flags, ask, words[1]);
-	return n == 2 && strcmp(words[1], "-") == 0 ? add_lines(ask)
+	return n == 2 && strcmp(words[1], "-") == 0 ? add_lines(flags, ask)
 						    : add_words(flags, ask, words + 1);
 }
 
@@ -172,15 +163,17 @@ static int check_words(char **words, int n)
 	} orders[] = { { "add", 2, 6 }, { "del", 2, 2 }, { "list", 1, 2 } };
 
 	if (n == 0)
-		return usage_error("add, del or list", "");
+		return cmd_usage_error("deny", "add, del or list", "");
 	for (size_t i = 0; i < ARRAY_SIZE(orders); i++) {
 		if (strcmp(words[0], orders[i].name) != 0)
 			continue;
 		if (n < orders[i].min)
-			return usage_error("a CIDR is missing behind ", words[0]);
-		return n > orders[i].max ? usage_error("one word too many: ", words[n - 1]) : 0;
+			return cmd_usage_error("deny", "a CIDR is missing behind ", words[0]);
+		return n > orders[i].max
+			       ? cmd_usage_error("deny", "one word too many: ", words[n - 1])
+			       : 0;
 	}
-	return usage_error("add, del or list, not ", words[0]);
+	return cmd_usage_error("deny", "add, del or list, not ", words[0]);
 }
 
 int cmd_deny(int argc, char **argv)
@@ -198,7 +191,5 @@ int cmd_deny(int argc, char **argv)
 		return EXIT_USAGE;
 	err = run(&flags, ask, argv + flags.rest, argc - flags.rest);
 	ask_close(ask);
-	if (!err)
-		return EXIT_SUCCESS;
-	return err == -EREMOTE ? EXIT_FAILURE : EXIT_USAGE;
+	return ask_exit_code(err);
 }

@@ -28,12 +28,6 @@ static const struct option options[] = {
 	{ 0 },
 };
 
-static int usage_error(const char *message, const char *word)
-{
-	(void)fprintf(stderr, "unproxy detach: %s%s (see unproxy detach --help)\n", message, word);
-	return EXIT_USAGE;
-}
-
 int cmd_detach(int argc, char **argv)
 {
 	struct kern_inline_detached done;
@@ -49,11 +43,11 @@ int cmd_detach(int argc, char **argv)
 			return EXIT_SUCCESS;
 		}
 		if (option != 'f')
-			return usage_error("unknown option ", argv[optind - 1]);
+			return cmd_usage_error("detach", "unknown option ", argv[optind - 1]);
 		force = true;
 	}
 	if (optind < argc)
-		return usage_error("one word too many: ", argv[optind]);
+		return cmd_usage_error("detach", "one word too many: ", argv[optind]);
 
 	err = kern_inline_detach(NULL, force, &done, why, sizeof(why));
 	if (!err)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* unproxy drain, unproxy ready: what the host answers to whoever asks whether it is ready. */
+#include "cmd/ask.h"
 #include "cmd/cmd.h"
-#include "cmd/say.h"
 
 const char cmd_drain_usage[] =
 	"usage: unproxy drain\n"
@@ -22,8 +22,8 @@ static int say(int argc, char **argv, const char *usage)
 	if (code)
 		return code - 1;
 	if (flags.rest < argc)
-		return say_error(argv[0], "one word too many: ", argv[flags.rest]);
-	return say_ask(&flags, argv[0], NULL);
+		return cmd_usage_error(argv[0], "one word too many: ", argv[flags.rest]);
+	return ask_order(&flags, argv[0], NULL);
 }
 
 int cmd_drain(int argc, char **argv)

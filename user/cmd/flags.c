@@ -58,13 +58,6 @@ static const char *option_name(int option)
 	return at->name;
 }
 
-static int usage_error(const char *command, const char *message, const char *word)
-{
-	(void)fprintf(stderr, "unproxy %s: %s%s (see unproxy %s --help)\n", command, message, word,
-		      command);
-	return EXIT_USAGE;
-}
-
 /* Returns 0, 'h' for --help, or -1 after a message. Counts the flags that are not -c. */
 static int read_argv(int argc, char **argv, const char **ret_file, struct conf_flags *ret)
 {
@@ -78,19 +71,19 @@ static int read_argv(int argc, char **argv, const char **ret_file, struct conf_f
 		if (option == 'h')
 			return 'h';
 		if (option == ':')
-			return -usage_error(argv[0], "no value behind ", argv[optind - 1]);
+			return -cmd_usage_error(argv[0], "no value behind ", argv[optind - 1]);
 		if (!field)
-			return -usage_error(argv[0], "unknown option ", argv[optind - 1]);
+			return -cmd_usage_error(argv[0], "unknown option ", argv[optind - 1]);
 		if (*field)
-			return -usage_error(argv[0], "given twice: --", option_name(option));
+			return -cmd_usage_error(argv[0], "given twice: --", option_name(option));
 		*field = optarg;
 		n_flags += option != 'c';
 	}
 	if (optind < argc)
-		return -usage_error(argv[0], "one word too many: ", argv[optind]);
+		return -cmd_usage_error(argv[0], "one word too many: ", argv[optind]);
 	if (*ret_file && n_flags > 0)
-		return -usage_error(argv[0], "-c FILE stands alone: other flags go into the file",
-				    "");
+		return -cmd_usage_error(argv[0],
+					"-c FILE stands alone: other flags go into the file", "");
 	if (!*ret_file && n_flags == 0)
 		*ret_file = FLAGS_DEFAULT_FILE;
 	return 0;

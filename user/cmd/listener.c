@@ -2,8 +2,8 @@
 /* unproxy listener: takes connections no more, or again. */
 #include <string.h>
 
+#include "cmd/ask.h"
 #include "cmd/cmd.h"
-#include "cmd/say.h"
 
 const char cmd_listener_usage[] =
 	"usage: unproxy listener NAME drain|ready\n"
@@ -19,8 +19,8 @@ int cmd_listener(int argc, char **argv)
 	if (code)
 		return code - 1;
 	if (argc - flags.rest != 2)
-		return say_error("listener", "expected NAME and drain or ready", "");
-	return say_ask(&flags, "listener",
-		       json_pack("{s:s, s:s}", "listener", argv[flags.rest], "action",
-				 argv[flags.rest + 1]));
+		return cmd_usage_error("listener", "expected NAME and drain or ready", "");
+	return ask_order(&flags, "listener",
+			 json_pack("{s:s, s:s}", "listener", argv[flags.rest], "action",
+				   argv[flags.rest + 1]));
 }

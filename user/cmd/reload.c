@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cmd/ask.h"
 #include "cmd/cmd.h"
-#include "cmd/say.h"
 
 const char cmd_reload_usage[] =
 	"usage: unproxy reload [--json]\n"
@@ -43,13 +43,12 @@ int cmd_reload(int argc, char **argv)
 	if (code)
 		return code - 1;
 	if (flags.rest < argc)
-		return say_error("reload", "one word too many: ", argv[flags.rest]);
+		return cmd_usage_error("reload", "one word too many: ", argv[flags.rest]);
 	code = ask_once(&flags, "reload", NULL, &report);
 	if (code)
 		return code;
 	if (flags.json) {
-		(void)json_dumpf(report, stdout, JSON_INDENT(2));
-		(void)printf("\n");
+		ask_print(report);
 	} else {
 		print(report);
 	}

@@ -2,7 +2,6 @@
 /* unproxy run: the daemon in the foreground. */
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "cmd/cmd.h"
 #include "cmd/flags.h"
@@ -18,23 +17,9 @@ const char cmd_run_usage[] =
 	"  --takeover                 take all over from the daemon that runs, if one does:\n"
 	"                             listening sockets, live connections, counters\n" FLAGS_HELP;
 
-/* Take a word without a value out of argv. Returns whether it was there. */
-static bool take_flag(int *argc, char **argv, const char *flag)
-{
-	for (int i = 1; i < *argc; i++) {
-		if (strcmp(argv[i], flag) != 0)
-			continue;
-		for (; i + 1 < *argc; i++)
-			argv[i] = argv[i + 1];
-		argv[--*argc] = NULL;
-		return true;
-	}
-	return false;
-}
-
 int cmd_run(int argc, char **argv)
 {
-	bool takeover = take_flag(&argc, argv, "--takeover");
+	bool takeover = flags_take(&argc, argv, "--takeover");
 	struct conf *conf = NULL;
 	int code = flags_to_conf(argc, argv, cmd_run_usage, &conf);
 

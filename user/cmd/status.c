@@ -177,8 +177,7 @@ int cmd_status(int argc, char **argv)
 	if (code)
 		return EXIT_USAGE;
 	if (flags.json) {
-		(void)json_dumpf(status, stdout, JSON_INDENT(2));
-		(void)printf("\n");
+		ask_print(status);
 	} else {
 		print(status);
 	}

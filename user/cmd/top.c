@@ -218,7 +218,7 @@ int cmd_top(int argc, char **argv)
 	}
 	once = flags.rest < argc && strcmp(argv[flags.rest], "once") == 0;
 	flags.rest += once;
-	top.args = ask_words("top", "conn", argc - flags.rest, argv + flags.rest);
+	top.args = ask_filter("top", argc - flags.rest, argv + flags.rest);
 	if (!top.args)
 		return EXIT_USAGE;
 	code = EXIT_USAGE;

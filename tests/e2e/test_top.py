@@ -35,6 +35,17 @@ class Screen:
         subprocess.run([*self.tmux, "kill-server"], capture_output=True)
 
 
+def test_a_daemon_that_refuses(bench, tmp_path):
+    """What it says stays on the screen."""
+    daemon = start(bench, "relay")
+    screen = Screen(str(tmp_path), bench.net.host, tools.UNPROXY, "top", "client=10.0.0.1/8", "--control", daemon.control)
+    try:
+        lines = screen.wait(lambda lines: any("exit code 1" in line for line in lines) and lines, "the end")
+        assert any("(bad_request)" in line for line in lines) and not any("any more" in line for line in lines), lines
+    finally:
+        screen.close()
+
+
 @pytest.fixture
 def screen(bench, tmp_path):
     daemon = start(bench, "relay")

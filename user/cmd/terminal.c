@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "cmd/terminal.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -39,12 +38,15 @@ static void catch (int number, void (*fn)(int))
 	(void)sigaction(number, &action, NULL);
 }
 
-int terminal_open(void)
+bool terminal_is_here(void)
+{
+	return isatty(STDOUT_FILENO) && tcgetattr(STDIN_FILENO, &before) == 0;
+}
+
+void terminal_open(void)
 {
 	struct termios raw;
 
-	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || tcgetattr(STDIN_FILENO, &before) < 0)
-		return -ENOTTY;
 	catch (SIGINT, on_quit);
 	catch (SIGTERM, on_quit);
 	catch (SIGHUP, on_quit);
@@ -55,7 +57,6 @@ int terminal_open(void)
 	raw.c_cc[VTIME] = 0;
 	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw);
 	(void)fputs(ENTER, stdout);
-	return 0;
 }
 
 void terminal_close(void)

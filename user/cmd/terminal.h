@@ -11,9 +11,12 @@
 
 #define TERMINAL_COLUMNS_MAX 512
 
-/* Take standard input and output; what was on the screen comes back with terminal_close(), also
- * after SIGINT, SIGTERM and SIGHUP, which terminal_key() tells of. -ENOTTY: they are none. */
-int terminal_open(void);
+/* Are standard input and output one? To be asked first. */
+bool terminal_is_here(void);
+
+/* Take it; what was on the screen comes back with terminal_close(), also after SIGINT, SIGTERM and
+ * SIGHUP, which terminal_key() tells of. */
+void terminal_open(void);
 void terminal_close(void);
 
 void terminal_size(size_t *ret_columns, size_t *ret_lines);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* unproxy top: live connections, drawn anew every few seconds. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,30 +155,41 @@ static int wait_ms(const struct top *top)
 	return top->next_us > now_us ? (int)((top->next_us - now_us) / 1000) + 1 : 0;
 }
 
+static void show(const struct top *top)
+{
+	size_t columns, lines;
+
+	terminal_size(&columns, &lines);
+	terminal_begin();
+	draw(top, columns, lines, terminal_line);
+	terminal_end();
+}
+
+/* The first look comes before the terminal is ours: what the daemon has against it stays to be
+ * read. */
 static int run(struct top *top)
 {
-	int err = terminal_open();
+	int err;
 
-	if (err) {
+	if (!terminal_is_here()) {
 		(void)fprintf(stderr, "unproxy top: this is no terminal; see unproxy top once\n");
 		return EXIT_USAGE;
 	}
-	do {
-		size_t columns, lines;
-
+	err = look(top);
+	if (err)
+		return ask_exit_code(err);
+	terminal_open();
+	show(top);
+	while (!err && !take_key(top, terminal_key(top->paused ? -1 : wait_ms(top)))) {
 		if (!top->paused && clock_us(CLOCK_MONOTONIC) >= top->next_us)
 			err = look(top);
-		if (err)
-			break;
-		terminal_size(&columns, &lines);
-		terminal_begin();
-		draw(top, columns, lines, terminal_line);
-		terminal_end();
-	} while (!take_key(top, terminal_key(top->paused ? -1 : wait_ms(top))));
+		if (!err)
+			show(top);
+	}
 	terminal_close();
 	if (err)
 		(void)fprintf(stderr, "unproxy top: the daemon does not answer any more: %s\n",
-			      strerror(-err));
+			      err == -EREMOTE ? "it refuses" : strerror(-err));
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -200,7 +210,7 @@ static int run_once(struct top *top)
 	}
 	if (!err)
 		draw(top, COLUMNS_MIN, ONCE_LINES, print_line);
-	return err ? EXIT_FAILURE : EXIT_SUCCESS;
+	return ask_exit_code(err);
 }
 
 int cmd_top(int argc, char **argv)

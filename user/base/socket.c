@@ -157,3 +157,14 @@ uint64_t socket_cookie(int fd)
 
 	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 ? 0 : cookie;
 }
+
+int socket_path(const char *path, struct sockaddr_un *ret)
+{
+	size_t len = strlen(path);
+
+	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	if (len >= sizeof(ret->sun_path))
+		return -ENAMETOOLONG;
+	memcpy(ret->sun_path, path, len + 1);
+	return 0;
+}

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/un.h>
 
 #include "unproxy/addr.h"
 
@@ -57,6 +58,9 @@ static inline bool socket_none_left(int err)
 
 /* The pending error, cleared: 0 or -errno. */
 int socket_error(int fd);
+
+/* The address of an AF_UNIX socket in the file system. 0 or -ENAMETOOLONG. */
+int socket_path(const char *path, struct sockaddr_un *ret);
 
 /* The unique number the kernel gives each socket; 0 on error. */
 uint64_t socket_cookie(int fd);

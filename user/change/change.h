@@ -14,15 +14,8 @@
 #include "backend/change.h"
 #include "conf/conf.h"
 #include "inline/inline.h"
+#include "obs/stats.h"
 #include "relay/relay.h"
-
-/* What became of reloads. */
-struct change_reloads {
-	uint64_t done, refused;
-	uint64_t last_us;  /* CLOCK_REALTIME of the last one; 0: none yet */
-	char error[512];   /* why the last one was refused; "": it was not */
-	char restart[256]; /* keys that the file has changed and that wait for a restart */
-};
 
 struct change {
 	struct relay *relay;
@@ -35,7 +28,7 @@ struct change {
 	bool sandboxed;     /* what loads programs and makes rings has been given up */
 	bool stopping;      /* the process is on its way out: no more changes */
 	bool host_drained;  /* said at run time: not ready, for whoever asks */
-	struct change_reloads reloads;
+	struct stats_reload reloads;
 };
 
 /* Read the file again and go by it. 0 and *ret_report is the caller's, an object: generation,

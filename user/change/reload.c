@@ -318,13 +318,13 @@ static void free_attempt(struct attempt *attempt)
 
 static void refused(struct attempt *attempt, int err)
 {
-	struct change_reloads *reloads = &attempt->change->reloads;
+	struct stats_reload *reloads = &attempt->change->reloads;
 
 	if (!attempt->error->text[0])
 		(void)change_fail(attempt->error, err, "%s", strerror(-err));
 	log_error("reload.refused error=\"%s\" action=\"nothing has changed\"",
 		  attempt->error->text);
-	reloads->refused++;
+	reloads->failed++;
 	(void)snprintf(reloads->error, sizeof(reloads->error), "%s", attempt->error->text);
 }
 

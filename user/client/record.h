@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+#include "unproxy/abi.h"
 #include "unproxy/addr.h"
 
 enum record_event {
@@ -13,14 +14,6 @@ enum record_event {
 	RECORD_REFUSED, /* never relayed: reason says why */
 	RECORD_PROBE,   /* a health check: empty connect or LOCAL without data */
 	RECORD_LIVE,    /* it goes on; not in the log, but in `unproxy conns` */
-};
-
-enum record_path {
-	RECORD_PATH_NONE = 0,
-	RECORD_PATH_COPY,
-	RECORD_PATH_SPLICE,
-	RECORD_PATH_KERNEL,
-	RECORD_PATH_INLINE,
 };
 
 struct record {
@@ -44,7 +37,7 @@ struct record {
 	uint8_t event;              /* enum record_event */
 	uint8_t version;            /* PROXY version, 0: none */
 	uint8_t command;            /* enum up_command */
-	uint8_t path_up, path_down; /* enum record_path: what moved most of the bytes */
+	uint8_t path_up, path_down; /* enum up_conn_path: what moved most of the bytes */
 	uint8_t engine;             /* enum conf_engine */
 	uint16_t tlv_len;           /* bytes of TLVs that follow the record in the log's queue */
 };

@@ -11,6 +11,7 @@
 
 #include "client/emit.h"
 #include "client/tlv.h"
+#include "obs/stats.h"
 #include "unproxy/proxy_header.h"
 
 /* Keys, punctuation, numbers and addresses of a line; TLVs bring three bytes of their own each. */
@@ -19,12 +20,6 @@
 static const char *const event_names[] = {
 	[RECORD_END] = "end",     [RECORD_START] = "start", [RECORD_REFUSED] = "refused",
 	[RECORD_PROBE] = "probe", [RECORD_LIVE] = "live",
-};
-
-static const char *const path_names[] = {
-	[RECORD_PATH_NONE] = "none",     [RECORD_PATH_COPY] = "copy",
-	[RECORD_PATH_SPLICE] = "splice", [RECORD_PATH_KERNEL] = "kernel",
-	[RECORD_PATH_INLINE] = "inline",
 };
 
 static size_t text_length(const char *text)
@@ -241,9 +236,9 @@ static char *put_traffic(char *at, const struct record *record)
 	at = put_key(at, "duration");
 	at = emit_seconds(at, record->duration_us);
 	at = put_key(at, "path_up");
-	at = put_string(at, path_names[record->path_up]);
+	at = put_string(at, stats_path_name(record->path_up));
 	at = put_key(at, "path_down");
-	return put_string(at, path_names[record->path_down]);
+	return put_string(at, stats_path_name(record->path_down));
 }
 
 static char *put_json(char *at, const struct record *record, const uint8_t *tlvs, const char *date)
@@ -338,9 +333,9 @@ static char *put_details(char *at, const struct record *record)
 	at = emit_literal(at, " time=");
 	at = emit_seconds(at, record->duration_us);
 	at = emit_literal(at, " path=");
-	at = put_word(at, path_names[record->path_up]);
+	at = put_word(at, stats_path_name(record->path_up));
 	*at++ = '/';
-	at = put_word(at, path_names[record->path_down]);
+	at = put_word(at, stats_path_name(record->path_down));
 	at = emit_literal(at, " reason=");
 	return put_word(at, record->reason ? record->reason : "-");
 }

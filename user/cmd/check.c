@@ -26,11 +26,6 @@ const char cmd_check_usage[] =
 	"  --offline                  look at the configuration alone, not at host and servers\n"
 	"\n" FLAGS_HELP;
 
-static void cleanup_conf(struct conf **conf)
-{
-	conf_free(*conf);
-}
-
 static void print_binds(const struct conf_listener *listener)
 {
 	char text[ADDR_TEXT_MAX];
@@ -156,7 +151,7 @@ static int print_deny_file(const struct conf *conf)
 
 int cmd_check(int argc, char **argv)
 {
-	_cleanup_(cleanup_conf) struct conf *conf = NULL;
+	_cleanup_(conf_freep) struct conf *conf = NULL;
 	bool strict = flags_take(&argc, argv, "--strict");
 	bool offline = flags_take(&argc, argv, "--offline");
 	int r;

@@ -20,11 +20,6 @@ const char cmd_doctor_usage[] =
 	"\n"
 	"  --json                     one object, for machines\n\n" FLAGS_HELP;
 
-static void cleanup_conf(struct conf **conf)
-{
-	conf_free(*conf);
-}
-
 /* Without a word, and without a file at the usual place: the host alone. */
 static bool has_conf(int argc)
 {
@@ -33,7 +28,7 @@ static bool has_conf(int argc)
 
 int cmd_doctor(int argc, char **argv)
 {
-	_cleanup_(cleanup_conf) struct conf *conf = NULL;
+	_cleanup_(conf_freep) struct conf *conf = NULL;
 	_cleanup_(report_free) struct report report = { 0 };
 	bool json = flags_take(&argc, argv, "--json");
 	struct conf_error error = { "" };

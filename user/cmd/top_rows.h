@@ -30,7 +30,7 @@ struct top_rows {
 
 #define TOP_ROWS_MAX 200000
 
-enum top_order { TOP_RATE, TOP_BYTES, TOP_AGE, TOP_ORDER__MAX };
+enum top_order { TOP_RATE, TOP_BYTES, TOP_AGE };
 enum top_group { TOP_LIST, TOP_CLIENT, TOP_BACKEND, TOP_GROUP__MAX };
 
 /* Add what an item of `conns` says. 0 or -ENOMEM. */

@@ -158,4 +158,10 @@ size_t conf_where(const char *file, unsigned line, const char *key, char *buf, s
 /* Free *conf and all it owns; NULL is allowed. */
 void conf_free(struct conf *conf);
 
+/* For _cleanup_(). */
+static inline void conf_freep(struct conf **conf)
+{
+	conf_free(*conf);
+}
+
 #endif

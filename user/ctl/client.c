@@ -178,7 +178,6 @@ int ctl_end(struct ctl_request *request)
 
 static int fail_with(struct ctl_request *request, const char *error, const char *text)
 {
-	client_of(request)->ctl->counters.errors++;
 	return finish(request,
 		      json_pack("{s:b, s:s, s:s}", "ok", 0, "error", error, "message", text));
 }
@@ -236,7 +235,6 @@ static void begin(struct ctl_client *client, const char *line, size_t len)
 		.command = message.command,
 		.args = message.args,
 		.id = message.id,
-		.uid = request->uid,
 		.pid = request->pid,
 		.pending = true,
 	};
@@ -357,7 +355,7 @@ static void on_event(struct loop_source *source, uint32_t events)
 int ctl_client_new(struct ctl *ctl, int fd)
 {
 	struct ctl_client *client = calloc(1, sizeof(*client));
-	struct ucred peer = { .pid = -1, .uid = (uid_t)-1 };
+	struct ucred peer = { .pid = -1 };
 	socklen_t len = sizeof(peer);
 	int err;
 
@@ -368,7 +366,6 @@ int ctl_client_new(struct ctl *ctl, int fd)
 	client->source = (struct loop_source){ .fn = on_event, .fd = fd };
 	client->stall.fn = on_stall;
 	client->again.fn = on_again;
-	client->request.uid = peer.uid;
 	client->request.pid = peer.pid;
 	err = loop_add(ctl->context->loop, &client->source, EPOLLIN);
 	if (err) {
@@ -376,7 +373,6 @@ int ctl_client_new(struct ctl *ctl, int fd)
 		return err;
 	}
 	list_append(&ctl->clients, &client->all);
-	ctl->counters.accepted++;
 	ctl->counters.clients++;
 	return 0;
 }

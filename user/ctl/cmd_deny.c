@@ -4,14 +4,12 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "ctl/commands.h"
+#include "ctl/message.h"
 #include "deny/deny.h"
-
-#define TIME_TEXT 32
 
 static const char *const verdicts[] = {
 	[UP_DENY_NONE] = "none",
@@ -32,16 +30,13 @@ static struct deny *deny_of(const struct ctl_request *request)
 /* Members of an answer: "until" only where there is an end. */
 static json_t *describe(const struct cidr *cidr, enum up_deny_verdict verdict, uint64_t until_us)
 {
-	time_t until = (time_t)(until_us / 1000000);
-	char network[CIDR_TEXT_MAX], text[TIME_TEXT];
+	char network[CIDR_TEXT_MAX];
 	json_t *object;
-	struct tm tm;
 
 	(void)cidr_format(cidr, network, sizeof(network));
 	object = json_pack("{s:s, s:s}", "cidr", network, "verdict", verdicts[verdict]);
-	if (object && until_us && gmtime_r(&until, &tm) &&
-	    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) > 0)
-		(void)json_object_set_new(object, "until", json_string(text));
+	if (object && until_us)
+		(void)json_object_set_new(object, "until", ctl_date(until_us));
 	return object;
 }
 

@@ -2,7 +2,6 @@
 /* status: the daemon's figures as one object, and what is wrong with it. */
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -103,18 +102,10 @@ static json_t *servers(const struct stats *stats)
 
 static json_t *bytes(const struct stats_counts *counts, enum stats_way way)
 {
-	static const char *const names[STATS_PATHS] = {
-		[UP_PATH_COPY] = "copy",
-		[UP_PATH_SPLICE] = "splice",
-		[UP_PATH_KERNEL] = "kernel",
-		[UP_PATH_INLINE] = "inline",
-	};
 	json_t *object = json_object();
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (names[i])
-			put(object, names[i], counts->bytes[way][i]);
-	}
+	for (size_t i = UP_PATH_COPY; i < STATS_PATHS; i++)
+		put(object, stats_path_name(i), counts->bytes[way][i]);
 	return object;
 }
 
@@ -159,17 +150,6 @@ static json_t *maps(const struct stats *stats)
 	return object;
 }
 
-static json_t *date(uint64_t us)
-{
-	time_t t = (time_t)(us / 1000000);
-	char text[32];
-	struct tm tm;
-
-	if (!us || !gmtime_r(&t, &tm) || !strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm))
-		return json_null();
-	return json_string(text);
-}
-
 static json_t *control(const struct ctl *ctl)
 {
 	const struct ctl_counters *c = ctl_counters(ctl);
@@ -187,7 +167,7 @@ static json_t *configuration(const struct ctl_context *context, const struct sta
 			 file ? ctl_string(file) : NULL, "generation",
 			 (json_int_t)stats->generation, "reloads", (json_int_t)stats->reload.done,
 			 "refused", (json_int_t)stats->reload.failed, "last_reload",
-			 date(stats->reload.last_us), "error", ctl_string(stats->reload.error),
+			 ctl_date(stats->reload.last_us), "error", ctl_string(stats->reload.error),
 			 "restart", stats->reload.restart);
 }
 
@@ -239,7 +219,8 @@ static json_t *describe(const struct ctl_context *context, const struct stats *s
 	object = json_pack("{s:s, s:I, s:I, s:o, s:b, s:b}", "version", UNPROXY_VERSION, "pid",
 			   (json_int_t)getpid(), "uptime_s",
 			   (json_int_t)(stats->uptime_us / 1000000), "started",
-			   date(stats->started_us), "ready", !unready, "draining", stats->draining);
+			   ctl_date(stats->started_us), "ready", !unready, "draining",
+			   stats->draining);
 	(void)json_object_set_new(object, "problems", problems(stats));
 	(void)json_object_set_new(object, "engines", engines(stats));
 	(void)json_object_set_new(object, "listeners", listeners(stats));

@@ -25,7 +25,6 @@ struct ctl_context {
 	struct change *change;
 	struct relay *relay;           /* also the configurations: see ctl_conf() */
 	struct inline_engine **engine; /* *engine NULL: no inline listener */
-	uint64_t started_us;           /* CLOCK_MONOTONIC */
 	/* All figures there are: 0 and *ret is the caller's (stats_free()), or -errno. */
 	int (*take_stats)(const void *owner, struct stats **ret);
 	const void *stats_owner;
@@ -33,9 +32,7 @@ struct ctl_context {
 };
 
 struct ctl_counters {
-	uint64_t accepted;
 	uint64_t requests;
-	uint64_t errors;  /* requests that were answered with ok = false */
 	uint64_t dropped; /* clients that did not read what they had asked for */
 	uint64_t evicted; /* idle clients that gave their place to a new one */
 	uint32_t clients; /* now */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 
@@ -44,6 +45,17 @@ json_t *ctl_string(const char *text)
 		return NULL;
 	ctl_plain(plain);
 	return json_string(plain);
+}
+
+json_t *ctl_date(uint64_t us)
+{
+	time_t t = (time_t)(us / 1000000);
+	char text[32];
+	struct tm tm;
+
+	if (!us || !gmtime_r(&t, &tm) || !strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm))
+		return json_null();
+	return json_string(text);
 }
 
 static void take_id(struct ctl_message *message)

@@ -27,6 +27,9 @@ void ctl_plain(char *text);
  * caller's; NULL: no memory. */
 json_t *ctl_string(const char *text);
 
+/* A time, CLOCK_REALTIME: "2026-12-24T12:00:00Z"; 0: null. The caller's. */
+json_t *ctl_date(uint64_t us);
+
 /* One line with its newline, free() it: {"v":1,"id":ID,KEY:VALUE...}. body is taken and its
  * members follow. NULL: no memory. */
 char *ctl_line(const json_t *id, json_t *body);

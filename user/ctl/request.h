@@ -30,8 +30,7 @@ struct ctl_request {
 	const struct ctl_command *command;
 	json_t *args; /* the request's object; the request's own */
 	json_t *id;   /* to be said in each line of the answer; NULL: none was given */
-	uid_t uid;    /* who asks */
-	pid_t pid;
+	pid_t pid;    /* who asks */
 	uint64_t n_items;
 	bool pending; /* not answered yet */
 	bool paused;  /* enough waits to be read: `more` will be called */

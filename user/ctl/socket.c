@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/socket.h"
 
 #define BACKLOG 64
 #define DIRECTORY_MODE 0755
@@ -26,15 +27,6 @@ static int fail(char *why, size_t size, const char *what, const char *path, int 
 {
 	(void)snprintf(why, size, "%s %.128s: %s", what, path, strerror(-err));
 	return err;
-}
-
-static int address(const char *path, struct sockaddr_un *ret)
-{
-	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	if (strlen(path) >= sizeof(ret->sun_path))
-		return -ENAMETOOLONG;
-	(void)snprintf(ret->sun_path, sizeof(ret->sun_path), "%s", path);
-	return 0;
 }
 
 /* The path's directory, made if need be, and locked until it is closed. */
@@ -69,7 +61,7 @@ static int check_place(const char *path, int type)
 	fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	(void)address(path, &sa);
+	(void)socket_path(path, &sa);
 	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 || errno == EAGAIN)
 		return -EADDRINUSE;
 	return errno == ECONNREFUSED ? 0 : -errno;
@@ -79,7 +71,7 @@ static int check_place(const char *path, int type)
 static int bind_at(int fd, const char *path, gid_t gid)
 {
 	struct sockaddr_un sa;
-	int err = address(path, &sa);
+	int err = socket_path(path, &sa);
 
 	if (err)
 		return err;

@@ -13,23 +13,15 @@
 
 int observe_take(const struct observe *observe, struct stats **ret)
 {
-	const struct change_reloads *said = &observe->change->reloads;
-	struct stats_reload reloads = {
-		.done = said->done,
-		.failed = said->refused,
-		.last_us = said->last_us,
-	};
 	const struct snapshot_from from = {
 		.relay = observe->relay,
 		.engine = *observe->engine,
 		.started_us = observe->started_us,
 		.began_us = observe->began_us,
 		.draining = *observe->draining || observe->change->host_drained,
-		.reloads = &reloads,
+		.reloads = &observe->change->reloads,
 	};
 
-	(void)snprintf(reloads.error, sizeof(reloads.error), "%s", said->error);
-	(void)snprintf(reloads.restart, sizeof(reloads.restart), "%s", said->restart);
 	return snapshot_take(&from, ret);
 }
 

@@ -24,7 +24,6 @@ static void open_control(struct services *services, const struct conf *conf)
 		.relay = services->daemon->relay,
 		.engine = services->daemon->engine,
 		.change = services->daemon->change,
-		.started_us = clock_us(CLOCK_MONOTONIC),
 		.take_stats = take_stats,
 		.stats_owner = services->daemon->observe,
 	};

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/socket.h"
 #include "obs/log.h"
 #include "relay/take_over.h"
 #include "takeover/message.h"
@@ -182,7 +183,7 @@ static int knock(const char *path)
 {
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	struct sockaddr_un sa;
-	int err = fd < 0 ? -errno : message_address(path, &sa);
+	int err = fd < 0 ? -errno : socket_path(path, &sa);
 
 	if (err)
 		return err;

@@ -96,8 +96,8 @@ static void describe_open(const struct up_flow_event *event, const struct record
 	record->header_len = event->header_len;
 	record->version = event->version;
 	record->command = event->command;
-	record->path_up = event->bytes_up ? RECORD_PATH_INLINE : RECORD_PATH_NONE;
-	record->path_down = event->bytes_down ? RECORD_PATH_INLINE : RECORD_PATH_NONE;
+	record->path_up = event->bytes_up ? UP_PATH_INLINE : UP_PATH_NONE;
+	record->path_down = event->bytes_down ? UP_PATH_INLINE : UP_PATH_NONE;
 	/* The app. Where it listens is not known of a listener that is gone. */
 	if (around->listener)
 		record->backend = endpoint(key->local_ip, around->listener->port.app);
@@ -165,7 +165,7 @@ struct record record_of_flow(const struct up_flow_key *key, const struct up_flow
 
 	record.event = RECORD_LIVE;
 	if (event.opened_ns)
-		record.path_up = record.path_down = RECORD_PATH_INLINE;
+		record.path_up = record.path_down = UP_PATH_INLINE;
 	return record;
 }
 

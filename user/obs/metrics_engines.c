@@ -65,13 +65,6 @@ static void headers_of(struct scrape *scrape, const char *name, const struct sta
 	}
 }
 
-static const char *const paths[STATS_PATHS] = {
-	[UP_PATH_COPY] = "copy",
-	[UP_PATH_SPLICE] = "splice",
-	[UP_PATH_KERNEL] = "kernel",
-	[UP_PATH_INLINE] = "inline",
-};
-
 static void bytes_of(struct scrape *scrape, const char *name, const struct stats_engine *engine)
 {
 	static const char *const ways[] = { [STATS_UP] = "up", [STATS_DOWN] = "down" };
@@ -82,7 +75,7 @@ static void bytes_of(struct scrape *scrape, const char *name, const struct stats
 			if (relay != (path != UP_PATH_INLINE))
 				continue;
 			put(scrape, engine->counts.bytes[way][path], "engine", name, "direction",
-			    ways[way], "path", paths[path], END);
+			    ways[way], "path", stats_path_name(path), END);
 		}
 	}
 }
@@ -137,7 +130,7 @@ void write_promotions(struct scrape *scrape)
 
 	for (size_t path = UP_PATH_SPLICE; scrape->stats->relay.on && path <= UP_PATH_KERNEL;
 	     path++)
-		put(scrape, counts->promoted[path], "path", paths[path], END);
+		put(scrape, counts->promoted[path], "path", stats_path_name(path), END);
 }
 
 void write_path_refusals(struct scrape *scrape)
@@ -146,7 +139,7 @@ void write_path_refusals(struct scrape *scrape)
 
 	for (size_t path = UP_PATH_SPLICE; scrape->stats->relay.on && path <= UP_PATH_KERNEL;
 	     path++)
-		put(scrape, counts->refused_path[path], "path", paths[path], END);
+		put(scrape, counts->refused_path[path], "path", stats_path_name(path), END);
 }
 
 void write_kernel_entries(struct scrape *scrape)

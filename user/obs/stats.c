@@ -16,6 +16,10 @@ static const char *const ends[] = {
 	STATS_ENDS(X)
 #undef X
 };
+static const char *const paths[STATS_PATHS] = {
+	[UP_PATH_NONE] = "none",     [UP_PATH_COPY] = "copy",     [UP_PATH_SPLICE] = "splice",
+	[UP_PATH_KERNEL] = "kernel", [UP_PATH_INLINE] = "inline",
+};
 _Static_assert(ARRAY_SIZE(ends) == STATS_END__MAX, "an end without a name");
 _Static_assert(sizeof(struct stats_counts) % sizeof(uint64_t) == 0, "summed as numbers");
 
@@ -41,6 +45,11 @@ enum stats_end stats_end_find(const char *name)
 const char *stats_end_name(enum stats_end end)
 {
 	return ends[end];
+}
+
+const char *stats_path_name(size_t path)
+{
+	return paths[path];
 }
 
 void stats_sum(struct stats_counts *sum, const struct stats_counts *counts)
@@ -79,11 +88,6 @@ uint64_t stats_probes(const struct stats_counts *counts)
 uint64_t stats_handbacks(const struct stats_counts *counts)
 {
 	return sum_of(counts->handbacks, ARRAY_SIZE(counts->handbacks));
-}
-
-uint64_t stats_bytes(const struct stats_counts *counts, enum stats_way way)
-{
-	return sum_of(counts->bytes[way], ARRAY_SIZE(counts->bytes[way]));
 }
 
 struct stats *stats_new(size_t n_listeners, size_t n_servers)

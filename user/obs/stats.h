@@ -98,6 +98,9 @@ void stats_time(struct stats_histogram *histogram, uint64_t us);
 enum stats_end stats_end_find(const char *name);
 const char *stats_end_name(enum stats_end end);
 
+/* Of an enum up_conn_path: "copy". */
+const char *stats_path_name(size_t path);
+
 /* Add what another thread may be counting. */
 void stats_sum(struct stats_counts *sum, const struct stats_counts *counts);
 
@@ -106,7 +109,6 @@ uint64_t stats_refused(const struct stats_counts *counts);
 uint64_t stats_ended(const struct stats_counts *counts);
 uint64_t stats_probes(const struct stats_counts *counts);
 uint64_t stats_handbacks(const struct stats_counts *counts);
-uint64_t stats_bytes(const struct stats_counts *counts, enum stats_way way);
 
 /* ---- the snapshot ---- */
 
@@ -172,11 +174,11 @@ struct stats_reload {
 	uint64_t done, failed;
 	uint64_t last_us;  /* CLOCK_REALTIME of the last one, done or not; 0: none yet */
 	char error[512];   /* why the last one failed; "": it did not */
-	char restart[256]; /* keys that wait for a restart */
+	char restart[256]; /* keys that the file has changed and that wait for a restart */
 };
 
 struct stats {
-	uint64_t now_us, started_us; /* CLOCK_REALTIME */
+	uint64_t started_us; /* CLOCK_REALTIME */
 	uint64_t uptime_us;
 	bool draining;       /* takes no new connections and will end */
 	uint32_t generation; /* of the configuration; 1: of the start */

@@ -21,8 +21,8 @@
 _Static_assert((int)HANDED_HEADER == (int)SESSION_HEADER, "states are told by number");
 _Static_assert((int)HANDED_HALF == (int)SESSION_HALF, "states are told by number");
 _Static_assert((int)HANDED__MAX == (int)SESSION_CLOSED, "states are told by number");
-_Static_assert((int)HANDED_COPY == (int)RECORD_PATH_COPY, "paths are told by number");
-_Static_assert((int)HANDED_KERNEL == (int)RECORD_PATH_KERNEL, "paths are told by number");
+_Static_assert((int)HANDED_COPY == (int)UP_PATH_COPY, "paths are told by number");
+_Static_assert((int)HANDED_KERNEL == (int)UP_PATH_KERNEL, "paths are told by number");
 _Static_assert((int)UP == 0 && (int)FRONT == 0, "of pairs the client's part comes first");
 
 static const char *const fins[] = {
@@ -177,7 +177,7 @@ static int make_flow(struct session *session, enum way way, const struct handed_
 	flow->kernel_refused = from->kernel_refused;
 	flow->splice_refused = from->splice_refused;
 	if (!session->rules->conf->splice)
-		flow->path = RECORD_PATH_COPY;
+		flow->path = UP_PATH_COPY;
 	return make_chunk(from, header ? UP_HEADER_V1_MAX : 0, &flow->chunk);
 }
 

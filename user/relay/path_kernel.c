@@ -275,7 +275,7 @@ int kernel_promote(struct session *session, enum way way)
 		return err;
 	}
 	bulk_bound_source(session, way);
-	flow->path = RECORD_PATH_KERNEL;
+	flow->path = UP_PATH_KERNEL;
 	stats_add(&session->worker->counts.promoted[UP_PATH_KERNEL], 1);
 	return 0;
 }

@@ -255,7 +255,7 @@ static bool may_begin(const struct session *session, const struct leg *leg)
 			       LEG_DRAIN | LEG_NO_INPUT)) &&
 	       (leg->side == FRONT || session->state >= SESSION_RELAY) &&
 	       !session->flows[UP].accel && !session->flows[DOWN].accel && !flow->chunk &&
-	       flow->path == RECORD_PATH_COPY;
+	       flow->path == UP_PATH_COPY;
 }
 
 void uring_path_begin(struct session *session, struct leg *leg)

@@ -57,15 +57,15 @@ void record_refused_at_accept(struct listener *listener, const struct up_addr *p
 }
 
 /* What moved most of a flow's bytes. */
-static enum record_path main_path(const struct flow *flow)
+static enum up_conn_path main_path(const struct flow *flow)
 {
 	uint64_t redirected = flow_redirected(flow);
 
 	if (!flow_bytes(flow))
-		return RECORD_PATH_NONE;
+		return UP_PATH_NONE;
 	if (redirected >= flow->spliced && redirected >= flow->copied)
-		return RECORD_PATH_KERNEL;
-	return flow->spliced >= flow->copied ? RECORD_PATH_SPLICE : RECORD_PATH_COPY;
+		return UP_PATH_KERNEL;
+	return flow->spliced >= flow->copied ? UP_PATH_SPLICE : UP_PATH_COPY;
 }
 
 static struct record describe_known(struct session *session, enum record_event event)

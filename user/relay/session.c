@@ -52,7 +52,7 @@ struct session *session_make(struct worker *worker, const struct rules *rules)
 	session->rules = rules;
 	session->timer.fn = on_timer;
 	session->server = -1;
-	session->flows[UP].path = session->flows[DOWN].path = RECORD_PATH_COPY;
+	session->flows[UP].path = session->flows[DOWN].path = UP_PATH_COPY;
 	session->legs[FRONT].source.fd = session->legs[BACK].source.fd = -1;
 	session->legs[FRONT].side = FRONT;
 	session->legs[BACK].side = BACK;
@@ -189,7 +189,7 @@ static enum relay_result promote(struct session *session, enum way way)
 	 * (docs/benchmarks.md), because what a full target cannot take is copied there. */
 	if (session->rules->conf->splice && !flow->splice_refused) {
 		bulk_bound_source(session, way);
-		flow->path = RECORD_PATH_SPLICE;
+		flow->path = UP_PATH_SPLICE;
 		stats_add(&session->worker->counts.promoted[UP_PATH_SPLICE], 1);
 		return splice_move(session, way);
 	}
@@ -211,7 +211,7 @@ static enum relay_result flow_move(struct session *session, enum way way)
 	flow->wake_us = 0;
 	if (flow->accel)
 		return kernel_move(session, way);
-	if (flow->path == RECORD_PATH_SPLICE && !flow->splice_refused)
+	if (flow->path == UP_PATH_SPLICE && !flow->splice_refused)
 		return splice_move(session, way);
 	result = copy_move(session, way);
 	if (result == RELAY_AGAIN && !flow->chunk && !flow->sending &&

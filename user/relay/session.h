@@ -53,7 +53,7 @@ struct flow {
 	uint64_t spliced;
 	uint64_t bulk;    /* evidence of a bulk transfer, in bytes; see copy_count() */
 	uint32_t wake_us; /* look again after so long; 0: an event will come */
-	uint8_t path;     /* enum record_path: what moves the next bytes */
+	uint8_t path;     /* enum up_conn_path: what moves the next bytes */
 	bool ended : 1;   /* the source ended and every byte was passed on */
 	bool kernel_refused : 1;
 	bool splice_refused : 1;

@@ -12,7 +12,6 @@
 #define YOUNG_US 1000000
 
 _Static_assert((int)UP_CONN_CLOSED == (int)SESSION_CLOSED, "states are shown by number");
-_Static_assert((int)UP_PATH_INLINE == (int)RECORD_PATH_INLINE, "paths are shown by number");
 
 struct batch {
 	uint64_t cookies[SHOW_BATCH];

@@ -153,7 +153,6 @@ int snapshot_take(const struct snapshot_from *from, struct stats **ret)
 
 	if (!stats)
 		return -ENOMEM;
-	stats->now_us = clock_us(CLOCK_REALTIME);
 	stats->started_us = from->started_us;
 	stats->uptime_us = clock_us(CLOCK_MONOTONIC) - from->began_us;
 	stats->draining = from->draining;

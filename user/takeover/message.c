@@ -124,14 +124,3 @@ bool message_peer_is_ours(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
 	       (peer.uid == 0 || peer.uid == geteuid());
 }
-
-int message_address(const char *path, struct sockaddr_un *ret)
-{
-	size_t len = strlen(path);
-
-	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	if (len >= sizeof(ret->sun_path))
-		return -ENAMETOOLONG;
-	memcpy(ret->sun_path, path, len + 1);
-	return 0;
-}

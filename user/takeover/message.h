@@ -10,7 +10,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/un.h>
 
 #include "takeover/codec.h"
 
@@ -72,8 +71,5 @@ int message_take(struct message *message, unsigned which);
 
 /* Is the other end root or of our own user? */
 bool message_peer_is_ours(int fd);
-
-/* The address of a socket in the file system. 0 or -ENAMETOOLONG. */
-int message_address(const char *path, struct sockaddr_un *ret);
 
 #endif

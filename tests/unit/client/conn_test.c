@@ -29,8 +29,8 @@ static struct conn sample(void)
 			    .backend_name = "rails",
 			    .version = 2,
 			    .bytes_up = 5,
-			    .path_up = RECORD_PATH_COPY,
-			    .path_down = RECORD_PATH_SPLICE,
+			    .path_up = UP_PATH_COPY,
+			    .path_down = UP_PATH_SPLICE,
 			    .tlv_len = sizeof(vpce) - 1 },
 	};
 

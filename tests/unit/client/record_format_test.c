@@ -31,8 +31,8 @@ static struct record sample(void)
 		.event = RECORD_END,
 		.version = 2,
 		.command = UP_COMMAND_PROXY,
-		.path_up = RECORD_PATH_COPY,
-		.path_down = RECORD_PATH_KERNEL,
+		.path_up = UP_PATH_COPY,
+		.path_down = UP_PATH_KERNEL,
 	};
 
 	assert_int_equal(addr_parse("203.0.113.7:51234", &record.client), 0);

@@ -45,12 +45,7 @@ static struct conf *load(const char *text)
 	return conf;
 }
 
-static void __attribute__((unused)) free_conf(struct conf **conf)
-{
-	conf_free(*conf);
-}
-
-#define _cleanup_conf_ _cleanup_(free_conf)
+#define _cleanup_conf_ _cleanup_(conf_freep)
 
 #define LISTENER "[listener web]\nbind = *:80\ntrust = 10.0.0.0/8\nbackend = 127.0.0.1:3000\n"
 

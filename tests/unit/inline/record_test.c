@@ -82,8 +82,8 @@ static void the_end(void **state)
 	assert_null(record.hint);
 	assert_int_equal(record.header_len, 44);
 	assert_int_equal(record.version, 1);
-	assert_int_equal(record.path_up, RECORD_PATH_INLINE);
-	assert_int_equal(record.path_down, RECORD_PATH_INLINE);
+	assert_int_equal(record.path_up, UP_PATH_INLINE);
+	assert_int_equal(record.path_down, UP_PATH_INLINE);
 	assert_int_equal(record.tlv_len, 0);
 }
 
@@ -130,7 +130,7 @@ static void the_start(void **state)
 	assert_int_equal(record.event, RECORD_START);
 	assert_addr(&record.destination, "[2001:db8::1]:443");
 	assert_null(record.reason);
-	assert_int_equal(record.path_up, RECORD_PATH_NONE);
+	assert_int_equal(record.path_up, UP_PATH_NONE);
 }
 
 static void without_header_and_listener(void **state)
@@ -163,7 +163,7 @@ static void every_refusal(void **state)
 		assert_string_equal(record.reason, up_reason_name(reason));
 		assert_addr(&record.client, "10.0.0.1:4242");
 		assert_addr(&record.backend, "-");
-		assert_int_equal(record.path_up, RECORD_PATH_NONE);
+		assert_int_equal(record.path_up, UP_PATH_NONE);
 		if (reason == UP_REASON_EMPTY) {
 			assert_int_equal(record.event, RECORD_PROBE);
 			assert_null(record.hint);
@@ -266,7 +266,7 @@ static void what_lives(void **state)
 	assert_int_equal(record.bytes_up, 10);
 	assert_int_equal(record.bytes_down, 20);
 	assert_int_equal(record.header_len, 44);
-	assert_int_equal(record.path_up, RECORD_PATH_INLINE);
+	assert_int_equal(record.path_up, UP_PATH_INLINE);
 	assert_null(record.reason);
 	assert_addr(&record.client, "203.0.113.7:5555");
 	assert_addr(&record.balancer, "10.0.0.1:4242");
@@ -276,7 +276,7 @@ static void what_lives(void **state)
 
 	flow = (struct up_flow){ .state = UP_FLOW_HEADER, .created_ns = like.created_ns };
 	record = record_of_flow(&like.key, &flow, &plain, like.now_ns);
-	assert_int_equal(record.path_up, RECORD_PATH_NONE);
+	assert_int_equal(record.path_up, UP_PATH_NONE);
 	assert_addr(&record.client, "10.0.0.1:4242");
 	assert_string_equal(record_flow_state(&flow), "header");
 }

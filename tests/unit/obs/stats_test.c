@@ -56,8 +56,9 @@ static void workers_add_up(void **state)
 	assert_int_equal(sum.accepted, 7);
 	assert_int_equal(stats_refused(&sum), 3);
 	assert_int_equal(stats_ended(&sum), 5);
-	assert_int_equal(stats_bytes(&sum, STATS_DOWN), (1 << 30) + 7);
-	assert_int_equal(stats_bytes(&sum, STATS_UP), 0);
+	assert_int_equal(sum.bytes[STATS_DOWN][UP_PATH_KERNEL], 1 << 30);
+	assert_int_equal(sum.bytes[STATS_DOWN][UP_PATH_COPY], 7);
+	assert_int_equal(sum.bytes[STATS_UP][UP_PATH_COPY], 0);
 	assert_int_equal(sum.connect_us.sum_us, 200);
 }
 

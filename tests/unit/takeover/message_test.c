@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "base/socket.h"
 #include "takeover/message.h"
 
 static int pair[2];
@@ -173,10 +174,10 @@ static void long_paths_are_refused(void **state)
 
 	(void)state;
 	memset(path, 'x', sizeof(sa.sun_path) - 1);
-	assert_int_equal(message_address(path, &sa), 0);
+	assert_int_equal(socket_path(path, &sa), 0);
 	assert_string_equal(sa.sun_path, path);
 	memset(path, 'x', sizeof(sa.sun_path));
-	assert_int_equal(message_address(path, &sa), -ENAMETOOLONG);
+	assert_int_equal(socket_path(path, &sa), -ENAMETOOLONG);
 	assert_true(message_peer_is_ours(pair[0]));
 }
 

@@ -2,6 +2,9 @@
 """Connections that do not end well: an RST arrives as an RST, and never as a clean end."""
 import signal
 
+import pytest
+
+from conftest import STAND_IN
 from harness import peer
 from harness.wait import until
 
@@ -107,6 +110,21 @@ def test_client_that_dies(path_bench):
     c.process.send_signal(signal.SIGKILL)
     servers = s.finish()
     assert len(servers) == 20 and all(r["bad"] < 0 for r in servers)
+    assert_aborted(servers)
+
+
+@pytest.mark.skipif(bool(STAND_IN), reason="SKIP: a stand-in ends otherwise")
+def test_daemon_that_dies(path_bench):
+    """kill -9 of it while nothing is on its way: whoever thinks there was more to come must not take it for the end."""
+    bench, family = path_bench
+    s = bench.server(family, tx="rx:1000,data:200000", rx="aborted", count=20, parallel=20)
+    c = bench.client(family, tx="v1,data:1000", rx="aborted", count=20, parallel=20)
+    until(lambda: c.stat()["rx"] == 20 * 200000, "all that was sent")
+    bench.daemons[0].kill()
+    clients, servers = c.finish(), s.finish()
+    peer.assert_prefix(clients, servers)
+    assert len(clients) == len(servers) == 20
+    assert_aborted(clients)
     assert_aborted(servers)
 
 

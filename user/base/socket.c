@@ -118,11 +118,22 @@ int socket_connect(const struct up_addr *addr, bool data_follows)
 	return err ? err : take_fd(&fd);
 }
 
+int socket_set_loud(int fd, bool loud)
+{
+	struct linger linger = { .l_onoff = loud, .l_linger = 0 };
+
+	return setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) < 0 ? -errno : 0;
+}
+
 void socket_reset(int fd)
 {
-	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+	(void)socket_set_loud(fd, true);
+	(void)close(fd);
+}
 
-	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+void socket_end(int fd)
+{
+	(void)socket_set_loud(fd, false);
 	(void)close(fd);
 }
 

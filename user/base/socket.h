@@ -37,8 +37,15 @@ int socket_start(int fd, const struct up_addr *addr, bool data_follows);
 /* socket_for() and socket_start() in one. Returns the descriptor or -errno. */
 int socket_connect(const struct up_addr *addr, bool data_follows);
 
+/* What its close() tells the peer, also that of a process that dies: loud, a RST; else the end of the
+ * stream, in order. Accepted sockets inherit it. 0 or -errno. */
+int socket_set_loud(int fd, bool loud);
+
 /* Close so that the peer gets a RST: loud where the stream is not whole. */
 void socket_reset(int fd);
+
+/* Close in order, though it was set loud. */
+void socket_end(int fd);
 
 /* The peer's address, also of a connection that has been reset. family: the socket's own,
  * enum up_family. 0 or -errno. */

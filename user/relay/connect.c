@@ -182,6 +182,7 @@ static enum attempt attempt(struct session *session)
 	back->source = (struct loop_source){ .fd = fd };
 	(void)socket_set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	(void)socket_set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+	(void)socket_set_loud(fd, true);
 	return send_early(session);
 }
 

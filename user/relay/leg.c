@@ -115,11 +115,13 @@ void leg_leave(struct session *session, struct leg *leg)
 	uring_path_leave(session, leg);
 }
 
-void leg_close(struct leg *leg, bool reset)
+void leg_close(struct leg *leg, enum leg_close how)
 {
 	if (leg->source.fd < 0)
 		return;
-	if (reset)
+	if (how == LEG_CLOSE_END)
+		socket_end(leg->source.fd);
+	else if (how == LEG_CLOSE_RESET)
 		socket_reset(leg->source.fd);
 	else
 		(void)close(leg->source.fd);

@@ -49,8 +49,16 @@ int leg_watch(struct session *session, struct leg *leg);
 /* Hear no more of it: of what io_uring does for it, the last word alone. */
 void leg_leave(struct session *session, struct leg *leg);
 
-/* Close its socket, if it has one; reset: so that the peer gets a RST. */
-void leg_close(struct leg *leg, bool reset);
+/* How a leg is closed. Its socket is set loud all its life, so that kill -9 of this process is a RST and
+ * never the end of a stream that is not whole. */
+enum leg_close {
+	LEG_CLOSE_END,    /* all of it has been passed on: in order */
+	LEG_CLOSE_RESET,  /* it is not whole, or never began: a RST */
+	LEG_CLOSE_LET_GO, /* another process has the socket: it goes on */
+};
+
+/* Close its socket, if it has one. */
+void leg_close(struct leg *leg, enum leg_close how);
 
 /* Mark a leg as broken by errno err. */
 void leg_died(struct leg *leg, int err);

@@ -42,6 +42,8 @@ static int set_options(int fd, const struct conf_listener *conf)
 		err = socket_set_keepalive(fd, conf->keepalive_s);
 	if (!err)
 		err = socket_set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)conf->user_timeout_ms);
+	if (!err)
+		err = socket_set_loud(fd, true);
 	return err;
 }
 

@@ -135,7 +135,7 @@ void record_refused(struct session *session, enum up_reason reason, const char *
 {
 	struct record record;
 
-	session->reset = true;
+	session->closes = LEG_CLOSE_RESET;
 	if (reason == UP_REASON_RESET && is_health_check(session)) {
 		session->reason = up_reason_name(reason);
 		record_probe(session, STATS_PROBE_LOCAL);

@@ -109,8 +109,8 @@ static void free_flow(struct session *session, enum way way)
 
 void session_release(struct session *session)
 {
-	leg_close(&session->legs[FRONT], session->reset);
-	leg_close(&session->legs[BACK], session->reset);
+	leg_close(&session->legs[FRONT], session->closes);
+	leg_close(&session->legs[BACK], session->closes);
 	free_flow(session, UP);
 	free_flow(session, DOWN);
 	session->deferred.destroy = destroy;
@@ -147,6 +147,7 @@ void session_let_go(struct session *session)
 	if (session->worker->relay->kern_told)
 		session->shown_cookie = 0; /* the other process shows it there, too */
 	leave(session);
+	session->closes = LEG_CLOSE_LET_GO;
 	session_release(session);
 }
 
@@ -163,7 +164,7 @@ void session_abort(struct session *session, const char *reason)
 	if (!session->reason)
 		session->reason = reason;
 	record_ended(session);
-	session->reset = true;
+	session->closes = LEG_CLOSE_RESET;
 	session_close(session);
 }
 
@@ -417,6 +418,8 @@ void session_settle(struct session *session)
 		session_abort(session, up_reason_name(UP_REASON_NO_RESOURCES));
 		return;
 	}
+	/* It may have been accepted before the listening socket was ours. */
+	(void)socket_set_loud(session->legs[FRONT].source.fd, true);
 	if (fd < 0)
 		return;
 	(void)socket_set_keepalive(fd, conf->keepalive_s);

@@ -90,7 +90,7 @@ struct session {
 	uint8_t operations; /* of io_uring that have not said their last word, uring.h */
 	bool limited : 1;   /* counted in the listener's per-source limit */
 	bool plain : 1;     /* no header to come: a client of a listener of both kinds */
-	bool reset : 1;     /* the end: both peers are told with a RST */
+	uint8_t closes : 2; /* the end of both legs, enum leg_close */
 	bool settled : 1;   /* no longer in worker->young */
 	bool stacked : 1;   /* a second header behind the first */
 	bool stays : 1;     /* not for the process that takes over */

@@ -129,6 +129,23 @@ def test_no_server_left(bench, path):
     assert bench.daemons[0].wait_for("backend.none")["backend"] == "main"
 
 
+def test_the_only_server_comes_back(bench):
+    """However long it was to rest: the very next client is served. One that is drained is left alone, well or not."""
+    daemon = bench.daemon(d.listener() + d.backend(retry="1h", retry_max="1h"))
+    lost = (b"", "rst")
+    for _ in range(3):
+        server = Recorder(bench.net.host, d.BACKEND_PORT)
+        assert served(bench, [server], 5) == [5]
+        server.close()
+        assert all(ask(bench.net.client, HOST4, d.PORT, headers.v1() + b"x") == lost for _ in range(5))
+    assert len(daemon.events("backend.down")) == 3 and len(daemon.events("backend.up")) == 2
+    server = Recorder(bench.net.host, d.BACKEND_PORT)
+    daemon.ask("backend", "main", "server", f"127.0.0.1:{d.BACKEND_PORT}", "drain")
+    assert ask(bench.net.client, HOST4, d.PORT, headers.v1() + b"x") == lost and not server.seen
+    daemon.ask("backend", "main", "server", f"127.0.0.1:{d.BACKEND_PORT}", "ready")
+    assert served(bench, [server], 50) == [50]
+
+
 def test_server_that_does_not_answer(bench):
     """Neither accepts nor refuses (backlog full): connect_timeout, then the next one."""
     bench.daemon(d.listener() + d.backend(server=["127.0.0.1:3001", "127.0.0.1:3002"], connect_timeout="300ms"))

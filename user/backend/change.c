@@ -167,6 +167,9 @@ static void write_place(struct server *server, const struct place *place)
 {
 	if (place->fresh) {
 		store(&server->health, 0);
+		store(&server->insist_ms, 0);
+		store(&server->say_ms, 0);
+		store(&server->said_down, 0);
 		store(&server->total, 0);
 		store(&server->failed, 0);
 		store(&server->pause_ms, 0);

@@ -37,10 +37,37 @@ static uint64_t health_of(enum health_state state, uint64_t until_ms)
 	return until_ms << 2 | (uint64_t)state;
 }
 
-static bool swap_health(struct server *server, uint64_t from, uint64_t to)
+static bool swap(_Atomic uint64_t *word, uint64_t from, uint64_t to)
 {
-	return atomic_compare_exchange_strong_explicit(&server->health, &from, to,
-						       memory_order_relaxed, memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit(word, &from, to, memory_order_relaxed,
+						       memory_order_relaxed);
+}
+
+/* So many at once, and one in each so many milliseconds after that. Each takes its time off
+ * what is to come: the word is the time up to which that has been taken. */
+struct pace {
+	uint32_t each_ms, at_once;
+};
+
+static const struct pace insisting = { POOL_INSIST_MS, POOL_INSIST_MAX };
+
+static bool has_turn(uint64_t taken_ms, uint64_t now_ms, struct pace pace)
+{
+	return taken_ms <= now_ms + (uint64_t)pace.each_ms * (pace.at_once - 1);
+}
+
+static bool take_turn(_Atomic uint64_t *taken_ms, uint64_t now_ms, struct pace pace)
+{
+	uint64_t before = load(taken_ms), after;
+
+	do {
+		if (!has_turn(before, now_ms, pace))
+			return false;
+		after = (before > now_ms ? before : now_ms) + pace.each_ms;
+	} while (!atomic_compare_exchange_weak_explicit(taken_ms, &before, after,
+							memory_order_relaxed,
+							memory_order_relaxed));
+	return true;
 }
 
 static void free_pool(struct pool **pool)
@@ -111,7 +138,7 @@ static bool claim(struct pool *pool, size_t server, uint64_t now_ms)
 	if (now_ms < until_of(health))
 		return false;
 	until = now_ms + (probe_ms > retry_ms ? probe_ms : retry_ms);
-	return swap_health(at, health, health_of(SERVER_PROBING, until));
+	return swap(&at->health, health, health_of(SERVER_PROBING, until));
 }
 
 bool pool_probe(struct pool *pool, int server, uint64_t now_ms)
@@ -160,6 +187,28 @@ static int least_busy(const struct pool *pool, const struct plan *plan,
 	return best;
 }
 
+/* Of those that rest or are being probed, the one whose time is over first. */
+static int first_back(const struct pool *pool, const struct plan *plan,
+		      const struct pool_tried *tried, uint64_t now_ms)
+{
+	uint64_t best_until = UINT64_MAX;
+	int best = -1;
+
+	for (size_t i = 0; i < plan->n_servers; i++) {
+		size_t server = plan->servers[i];
+		const struct server *at = &pool->servers[server];
+		uint64_t until = until_of(load(&at->health));
+
+		if (until >= best_until || is_tried(tried, server) ||
+		    load(&at->state) != POOL_READY ||
+		    !has_turn(load(&at->insist_ms), now_ms, insisting))
+			continue;
+		best = (int)server;
+		best_until = until;
+	}
+	return best;
+}
+
 /* Be counted there, and only then look whether it still takes connections: whoever removes
  * it says so first, and then looks who is counted. */
 static bool enter(struct server *server)
@@ -184,22 +233,43 @@ static int pick_from(struct pool *pool, const struct plan *plan, struct pool_tri
 
 		if (server < 0)
 			return -EAGAIN;
-		if (!claim(pool, (size_t)server, now_ms) || !enter(&pool->servers[server]))
-			continue;
-		tried->bits[server / 64] |= UINT64_C(1) << server % 64;
-		add(&pool->servers[server].total, 1);
-		return server;
+		if (claim(pool, (size_t)server, now_ms) && enter(&pool->servers[server]))
+			return server;
+	}
+	return -EAGAIN;
+}
+
+/* All that are left rest: the last resort. Others may use up its tries meanwhile. */
+static int pick_resting(struct pool *pool, const struct plan *plan, const struct pool_tried *tried,
+			uint64_t now_ms)
+{
+	for (size_t i = 0; i <= plan->n_servers; i++) {
+		int server = first_back(pool, plan, tried, now_ms);
+
+		if (server < 0)
+			return -EAGAIN;
+		if (take_turn(&pool->servers[server].insist_ms, now_ms, insisting) &&
+		    enter(&pool->servers[server]))
+			return server;
 	}
 	return -EAGAIN;
 }
 
 int pool_pick(struct pool *pool, struct pool_tried *tried, uint64_t now_ms)
 {
+	const struct plan *plan;
 	int server;
 
 	atomic_fetch_add(&pool->readers, 1);
-	server = pick_from(pool, atomic_load(&pool->plan), tried, now_ms);
+	plan = atomic_load(&pool->plan);
+	server = pick_from(pool, plan, tried, now_ms);
+	if (server < 0)
+		server = pick_resting(pool, plan, tried, now_ms);
 	atomic_fetch_sub_explicit(&pool->readers, 1, memory_order_release);
+	if (server < 0)
+		return server;
+	tried->bits[server / 64] |= UINT64_C(1) << server % 64;
+	add(&pool->servers[server].total, 1);
 	return server;
 }
 
@@ -237,15 +307,31 @@ const struct up_addr *pool_addr(const struct pool *pool, int server)
 	return &pool->servers[server].addr;
 }
 
+/* Is this the moment to say that it is down? One that comes and goes is not said each time. */
+static bool tell_down(struct server *server, uint32_t retry_ms, uint64_t now_ms)
+{
+	const struct pace telling = { retry_ms, POOL_SAY_MAX };
+
+	return !load(&server->said_down) && take_turn(&server->say_ms, now_ms, telling) &&
+	       !atomic_exchange_explicit(&server->said_down, 1, memory_order_relaxed);
+}
+
+static bool tell_up(struct server *server)
+{
+	return load(&server->said_down) &&
+	       atomic_exchange_explicit(&server->said_down, 0, memory_order_relaxed);
+}
+
 bool pool_up(struct pool *pool, int server)
 {
 	struct server *at = &pool->servers[server];
 	uint64_t health = load(&at->health);
 
 	/* The usual case writes nothing: the line stays shared among the workers. */
-	if (state_of(health) == SERVER_WELL)
+	if (state_of(health) != SERVER_WELL &&
+	    !swap(&at->health, health, health_of(SERVER_WELL, 0)))
 		return false;
-	return swap_health(at, health, health_of(SERVER_WELL, 0));
+	return tell_up(at);
 }
 
 /* +-10 %, so that the workers of many hosts do not come back at the same moment. */
@@ -258,39 +344,41 @@ static uint64_t jitter(struct pool *pool, uint32_t pause_ms, uint64_t now_ms)
 	return pause_ms - pause_ms / 10 + (x >> 32) % (pause_ms / 5 + 1);
 }
 
-bool pool_down(struct pool *pool, int server, uint64_t now_ms)
+static void rest(struct pool *pool, struct server *server, uint64_t now_ms)
 {
-	struct server *at = &pool->servers[server];
-	uint64_t health = load(&at->health);
+	uint64_t health = load(&server->health);
 	enum health_state was = state_of(health);
 	uint32_t pause_ms = load(&pool->retry_ms), max_ms = load(&pool->retry_max_ms);
-	uint64_t to;
 
-	add(&at->failed, 1);
 	/* Many connections fail together: the first one sends the server to rest, the others
 	 * must not make its pause longer. */
 	if (was == SERVER_RESTING && now_ms < until_of(health))
-		return false;
+		return;
 	if (was != SERVER_WELL) {
-		uint64_t doubled = 2 * (uint64_t)load(&at->pause_ms);
+		uint64_t doubled = 2 * (uint64_t)load(&server->pause_ms);
 
 		pause_ms = doubled < max_ms ? (uint32_t)doubled : max_ms;
 	}
-	to = health_of(SERVER_RESTING, now_ms + jitter(pool, pause_ms, now_ms));
-	if (!swap_health(at, health, to))
-		return false;
-	store(&at->pause_ms, pause_ms);
-	return was == SERVER_WELL;
+	if (swap(&server->health, health,
+		 health_of(SERVER_RESTING, now_ms + jitter(pool, pause_ms, now_ms))))
+		store(&server->pause_ms, pause_ms);
+}
+
+bool pool_down(struct pool *pool, int server, uint64_t now_ms)
+{
+	struct server *at = &pool->servers[server];
+
+	add(&at->failed, 1);
+	rest(pool, at, now_ms);
+	return tell_down(at, load(&pool->retry_ms), now_ms);
 }
 
 uint32_t pool_none(struct pool *pool, uint64_t now_ms)
 {
-	uint64_t next = load(&pool->none_next_ms);
+	static const struct pace telling = { NONE_MS, 1 };
 
 	add(&pool->none_unsaid, 1);
-	if (now_ms < next ||
-	    !atomic_compare_exchange_strong_explicit(&pool->none_next_ms, &next, now_ms + NONE_MS,
-						     memory_order_relaxed, memory_order_relaxed))
+	if (!take_turn(&pool->none_ms, now_ms, telling))
 		return 0;
 	return atomic_exchange_explicit(&pool->none_unsaid, 0, memory_order_relaxed);
 }

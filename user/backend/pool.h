@@ -38,9 +38,18 @@ enum pool_state {
 int pool_new(const struct conf_backend *conf, struct pool **ret);
 void pool_free(struct pool *pool);
 
+/* While all servers of a backend rest, each may be tried so many times at once, and once in
+ * so many milliseconds after that. */
+#define POOL_INSIST_MAX 100
+#define POOL_INSIST_MS 10
+
+/* A server that comes and goes is said to be down so many times, and once in retry_ms after that. */
+#define POOL_SAY_MAX 10
+
 /* Choose a server (weights, round robin or least connections), not among *tried and
- * not resting; if all that are left rest, -EAGAIN is returned only when none may be
- * tried: a resting server whose pause is over is tried by one connection at a time.
+ * not resting; one whose rest is over is tried by one connection at a time. If all that are
+ * left rest, the one whose rest is over first, while it has not been tried too often
+ * (POOL_INSIST_MAX): it may be back, and whoever is not sent there is reset.
  * Counts the server's active connection up: give it back with pool_release().
  * now_ms: any monotonic clock, the same for all calls. Returns its place or -EAGAIN. */
 int pool_pick(struct pool *pool, struct pool_tried *tried, uint64_t now_ms);
@@ -52,12 +61,13 @@ int pool_join(struct pool *pool, const struct up_addr *addr, struct pool_tried *
 /* For as long as it is picked. */
 const struct up_addr *pool_addr(const struct pool *pool, int server);
 
-/* connect() worked: the server is well again. Returns true if it was resting before
- * (worth a log line). */
+/* connect() worked: the server is well. Returns true if that is worth a log line: it was said
+ * to be down. */
 bool pool_up(struct pool *pool, int server);
 
-/* connect() failed: the server rests (retry_ms, doubling up to retry_max_ms, +-10 %).
- * Returns true if it was well before (worth a log line). */
+/* connect() failed: the server rests (retry_ms, doubling up to retry_max_ms, +-10 %), unless it
+ * does already. Returns true if that is worth a log line: it was well, as far as was said, and
+ * it has not been said too often (POOL_SAY_MAX). */
 bool pool_down(struct pool *pool, int server, uint64_t now_ms);
 
 /* A connection found no server. Returns how many did since it was last worth a log line: now

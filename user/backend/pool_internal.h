@@ -25,9 +25,11 @@ int plan_new(const uint16_t *servers, size_t n_servers, const uint32_t *weights,
  * REMOVED for all to see. */
 struct server {
 	_Alignas(CACHE_LINE) _Atomic uint64_t health; /* until_ms << 2 | enum health_state */
+	_Atomic uint64_t insist_ms, say_ms;           /* struct pace: taken up to then */
 	_Atomic uint64_t total, failed;
 	_Atomic uint32_t active;
-	_Atomic uint32_t pause_ms; /* of the rest it is in, or was in last */
+	_Atomic uint32_t said_down; /* in the log: the last word was that it is down */
+	_Atomic uint32_t pause_ms;  /* of the rest it is in, or was in last */
 	_Atomic uint32_t weight;
 	_Atomic uint32_t state; /* enum pool_state */
 	struct up_addr addr;    /* of a new server, before its state says so */
@@ -43,7 +45,7 @@ struct pool {
 	_Alignas(CACHE_LINE) _Atomic uint32_t turn;
 	_Atomic uint32_t readers; /* that look at a plan */
 	_Atomic uint64_t seed;
-	_Atomic uint64_t none_next_ms;          /* when "no server" is said next */
+	_Atomic uint64_t none_ms;               /* "no server" has been said up to then */
 	_Atomic uint32_t none_unsaid;           /* connections since it was said last */
 	struct server servers[POOL_PLACES_MAX]; /* of those below n_places */
 };

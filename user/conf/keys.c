@@ -226,8 +226,10 @@ const struct key keys[] = {
 	  .help = "How long a server may take to accept a connection." },
 	{ B(retry_ms), .name = "retry", .type = KEY_MILLISECONDS, .min = 10, .max = HOUR,
 	  .default_text = "1s",
-	  .help = "How long a server that refused is left alone; doubled "
-		  "each time." },
+	  .help = "How long a server that refused is left alone while another one serves; doubled "
+		  "each time. If all rest, clients are sent to the one whose rest is over first "
+		  "(100 at once, then 100 a second for each server): if it is back they are "
+		  "served, else reset. A drained server is never tried." },
 	{ B(retry_max_ms), .name = "retry_max", .type = KEY_MILLISECONDS, .min = 10, .max = HOUR,
 	  .default_text = "30s", .help = "... up to this." },
 };

@@ -7,11 +7,11 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "backend/outcome.h"
 #include "base/addr.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/socket.h"
-#include "obs/log.h"
 
 #define PATIENCE_US 2000000
 
@@ -38,19 +38,17 @@ static struct pool *pool_of(const struct recover_probe *probe)
 	return pool;
 }
 
+/* A lack of ours says nothing of the server: it is tried again after a while. */
 static void tell(const struct recover_probe *probe, int err)
 {
 	struct pool *pool = pool_of(probe);
-	char text[ADDR_TEXT_MAX];
 
-	if (!pool)
+	if (!pool || err == ECANCELED || socket_none_left(err))
 		return;
 	if (err)
-		(void)pool_down(pool, probe->server, now_ms());
-	else if (pool_up(pool, probe->server)) {
-		addr_format(&probe->addr, text, sizeof(text));
-		log_info("backend.up backend=%s server=%s", probe->backend, text);
-	}
+		outcome_down(pool, probe->server, probe->backend, now_ms(), err);
+	else
+		outcome_up(pool, probe->server, probe->backend);
 }
 
 static void finish(struct recover_probe *probe, int err)
@@ -67,7 +65,7 @@ static void on_event(struct loop_source *source, uint32_t events)
 {
 	struct recover_probe *probe = container_of(source, struct recover_probe, source);
 
-	finish(probe, events & (EPOLLERR | EPOLLHUP) ? ECONNREFUSED : 0);
+	finish(probe, events & (EPOLLERR | EPOLLHUP) ? -socket_error(source->fd) : 0);
 }
 
 static void on_timeout(struct loop_timer *timer)
@@ -80,7 +78,7 @@ static void begin(struct recover_probe *probe)
 	int fd = socket_connect(&probe->addr, false);
 
 	if (fd < 0) {
-		tell(probe, fd);
+		tell(probe, -fd);
 		return;
 	}
 	probe->source = (struct loop_source){ .fn = on_event, .fd = fd };

@@ -5,12 +5,11 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/addr.h"
+#include "backend/outcome.h"
 #include "base/cleanup.h"
 #include "base/socket.h"
 #include "client/header_write.h"
@@ -72,13 +71,9 @@ static void server_failed(struct session *session, int err)
 {
 	struct pool *pool = session->rules->pool;
 	struct leg *back = &session->legs[BACK];
-	char text[ADDR_TEXT_MAX];
 
-	if (pool_down(pool, session->server, now_ms(session))) {
-		addr_format(pool_addr(pool, session->server), text, sizeof(text));
-		log_warn("backend.down backend=%s server=%s error=\"%s\" action=\"trying others\"",
-			 session->rules->conf->backend->name, text, strerror(err));
-	}
+	outcome_down(pool, session->server, session->rules->conf->backend->name, now_ms(session),
+		     err);
 	pool_release(pool, session->server);
 	session->server = -1;
 	back->source.fn = NULL;
@@ -103,14 +98,7 @@ static enum session_state give_up(struct session *session, enum up_reason reason
 
 static enum session_state connected(struct session *session)
 {
-	struct pool *pool = session->rules->pool;
-	char text[ADDR_TEXT_MAX];
-
-	if (pool_up(pool, session->server)) {
-		addr_format(pool_addr(pool, session->server), text, sizeof(text));
-		log_info("backend.up backend=%s server=%s", session->rules->conf->backend->name,
-			 text);
-	}
+	outcome_up(session->rules->pool, session->server, session->rules->conf->backend->name);
 	free(session->tried);
 	session->tried = NULL;
 	loop_timer_cancel(session->worker->loop, &session->timer);

@@ -2,56 +2,15 @@
 /* Servers come, go, drain and change their weight while others pick. */
 #include <errno.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "backend/change.h"
-#include "base/addr.h"
-#include "base/cleanup.h"
-
-static void free_pool(struct pool **pool)
-{
-	pool_free(*pool);
-}
-
-#define _cleanup_pool_ _cleanup_(free_pool)
-
-static struct conf_server server(unsigned port, uint32_t weight)
-{
-	struct conf_server ret = { .weight = weight };
-
-	assert_int_equal(addr_parse("10.0.0.1:1", &ret.addr), 0);
-	ret.addr.port = (uint16_t)port;
-	return ret;
-}
-
-/* Ports 1..n, each of weight 1. */
-static struct pool *make(enum conf_balance balance, size_t n)
-{
-	struct conf_server servers[POOL_SERVERS_MAX];
-	struct conf_backend conf = { .balance = balance,
-				     .retry_ms = 1000,
-				     .retry_max_ms = 8000,
-				     .connect_timeout_ms = 5000,
-				     .servers = servers,
-				     .n_servers = n };
-	struct pool *pool;
-
-	for (size_t i = 0; i < n; i++)
-		servers[i] = server(1 + (unsigned)i, 1);
-	assert_int_equal(pool_new(&conf, &pool), 0);
-	return pool;
-}
+#include "backend/pools.h"
 
 static int change(struct pool *pool, enum pool_action action, unsigned port, uint32_t weight)
 {
-	struct conf_server which = server(port, weight);
+	struct conf_server which = server_at(port, weight);
 	struct pool_change *to = NULL;
 	int r = pool_change_one(pool, action, &which, &to);
 
@@ -101,7 +60,7 @@ static struct pool_stat stat_of(const struct pool *pool, unsigned port)
 
 static void added_and_removed(void **state)
 {
-	_cleanup_pool_ struct pool *pool = make(CONF_BALANCE_ROUNDROBIN, 1);
+	_cleanup_pool_ struct pool *pool = make_pool(CONF_BALANCE_ROUNDROBIN, NULL, 1);
 	int first;
 
 	assert_int_equal(pick(pool, &first), 1);
@@ -129,7 +88,7 @@ static void the_last_one(void **state)
 	const enum conf_balance balances[] = { CONF_BALANCE_ROUNDROBIN, CONF_BALANCE_LEASTCONN };
 
 	for (size_t i = 0; i < ARRAY_SIZE(balances); i++) {
-		_cleanup_pool_ struct pool *pool = make(balances[i], 1);
+		_cleanup_pool_ struct pool *pool = make_pool(balances[i], NULL, 1);
 
 		assert_int_equal(change(pool, POOL_REMOVE, 1, 0), 0);
 		assert_int_equal(pick(pool, NULL), 0);
@@ -141,7 +100,7 @@ static void the_last_one(void **state)
 
 static void drained_and_ready(void **state)
 {
-	_cleanup_pool_ struct pool *pool = make(CONF_BALANCE_LEASTCONN, 2);
+	_cleanup_pool_ struct pool *pool = make_pool(CONF_BALANCE_LEASTCONN, NULL, 2);
 	int held;
 
 	assert_int_equal(pick(pool, &held), 1);
@@ -158,7 +117,7 @@ static void drained_and_ready(void **state)
 
 static void weighed(void **state)
 {
-	_cleanup_pool_ struct pool *pool = make(CONF_BALANCE_ROUNDROBIN, 2);
+	_cleanup_pool_ struct pool *pool = make_pool(CONF_BALANCE_ROUNDROBIN, NULL, 2);
 	unsigned count[3] = { 0 };
 
 	assert_int_equal(change(pool, POOL_WEIGH, 2, 3), 0);
@@ -172,8 +131,8 @@ static void weighed(void **state)
 /* What stays keeps its place, its connections and its figures. */
 static void another_configuration(void **state)
 {
-	_cleanup_pool_ struct pool *pool = make(CONF_BALANCE_ROUNDROBIN, 3);
-	const struct conf_server next[] = { server(4, 1), server(3, 5), server(2, 1) };
+	_cleanup_pool_ struct pool *pool = make_pool(CONF_BALANCE_ROUNDROBIN, NULL, 3);
+	const struct conf_server next[] = { server_at(4, 1), server_at(3, 5), server_at(2, 1) };
 	int held[3];
 
 	for (int i = 0; i < 3; i++)
@@ -197,7 +156,7 @@ static void another_configuration(void **state)
 /* One that comes back while its last connections go on is the same one. */
 static void back_again(void **state)
 {
-	_cleanup_pool_ struct pool *pool = make(CONF_BALANCE_ROUNDROBIN, 1);
+	_cleanup_pool_ struct pool *pool = make_pool(CONF_BALANCE_ROUNDROBIN, NULL, 1);
 	int held;
 
 	assert_int_equal(pick(pool, &held), 1);
@@ -212,8 +171,8 @@ static void back_again(void **state)
 /* A change that is made and not applied leaves the pool as it was. */
 static void not_applied(void **state)
 {
-	_cleanup_pool_ struct pool *pool = make(CONF_BALANCE_ROUNDROBIN, 2);
-	const struct conf_server next[] = { server(7, 1) };
+	_cleanup_pool_ struct pool *pool = make_pool(CONF_BALANCE_ROUNDROBIN, NULL, 2);
+	const struct conf_server next[] = { server_at(7, 1) };
 	const struct conf_backend conf = { .servers = (struct conf_server *)next, .n_servers = 1 };
 	struct pool_change *to;
 
@@ -227,7 +186,8 @@ static void not_applied(void **state)
 
 static void no_place_left(void **state)
 {
-	_cleanup_pool_ struct pool *pool = make(CONF_BALANCE_LEASTCONN, POOL_SERVERS_MAX);
+	_cleanup_pool_ struct pool *pool = make_pool(CONF_BALANCE_LEASTCONN, NULL,
+						     POOL_SERVERS_MAX);
 	struct conf_server next[POOL_SERVERS_MAX];
 	int held;
 
@@ -237,7 +197,7 @@ static void no_place_left(void **state)
 		for (int i = 0; i < POOL_SERVERS_MAX; i++)
 			assert_true(pick(pool, &held) > 0);
 		for (unsigned i = 0; i < POOL_SERVERS_MAX; i++)
-			next[i] = server(1000 * (round + 1) + i, 1);
+			next[i] = server_at(1000 * (round + 1) + i, 1);
 		assert_int_equal(change_to(pool, next, POOL_SERVERS_MAX), round ? -ENOSPC : 0);
 	}
 	assert_int_equal(stat_of(pool, 1).state, POOL_REMOVED);
@@ -283,7 +243,7 @@ static void *pick_all_day(void *arg)
 
 static void changed_under_everyones_hands(void **state)
 {
-	_cleanup_pool_ struct pool *pool = make(CONF_BALANCE_LEASTCONN, 2);
+	_cleanup_pool_ struct pool *pool = make_pool(CONF_BALANCE_LEASTCONN, NULL, 2);
 	struct crowd crowd = { .pool = pool };
 	pthread_t threads[THREADS];
 

@@ -5,11 +5,12 @@ import json
 import os
 import socket
 import stat
+import subprocess
 import threading
 
 import pytest
 
-from harness import apps, headers, inline, leaks
+from harness import apps, headers, inline, leaks, tools
 from harness import daemon as d
 from harness.wait import until
 
@@ -117,8 +118,6 @@ def test_the_socket(bench, daemon):
 
 
 def run_status(daemon, code):
-    import subprocess
-    from harness import tools
     done = subprocess.run([tools.UNPROXY, "status", "--control", daemon.control], capture_output=True, text=True, timeout=20)
     assert done.returncode == code, done.stderr
     return done.stderr
@@ -296,3 +295,15 @@ def test_status(bench):
     apps.ask(bench.net.client, d.LISTEN[4], d.PORT, headers.v1() + b"x")
     status = json.loads(daemon.ask("status", "--json", expect=1))
     assert not status["ready"] and len(status["problems"]) == 2
+    for state in ("drain", "remove"):
+        for port in (3000, 3001):
+            daemon.ask("backend", "main", "server", f"127.0.0.1:{port}", state)
+        status = json.loads(daemon.ask("status", "--json", expect=1))
+        assert not status["ready"] and status["problems"] == ["listener main: no server of main takes connections"], status["problems"]
+    assert {x["backend"] for x in status["listeners"] if x["listener"] == "main"} == {"main"}
+    daemon.ask("status", "more", expect=2)
+    for command in ("status", "conns"):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([tools.UNPROXY, command, "--control", daemon.control], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20)
+        assert done.returncode == 1 and "No space left" in done.stderr, (command, done)
+    daemon.ask("conns", "client=10.0.0.1", "client=10.0.0.2", expect=2)

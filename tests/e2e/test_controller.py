@@ -265,6 +265,24 @@ def test_optional_header(bench, path, through):
 
 
 @PATHS
+def test_strangers_without_a_header(bench, path):
+    """header = optional is about balancers; untrusted = pass is about everybody else, and theirs is no header."""
+    text = d.listener(path=path, header="optional", trust="10.77.0.1") + d.backend()
+    text += d.listener("both", bind=f"*:{d.PORT + 1}", path=path, trust="10.77.0.1", untrusted="pass", backend="main")
+    bench.daemon(text)
+    Recorder(bench.net.host, 3000)
+    ns, stranger, forged = bench.net.client, EXTRA4[0], headers.v1() + b"x"
+    assert ask(ns, HOST4, d.PORT, b"hello", source=stranger)[1] == "rst"
+    assert ask(ns, HOST4, d.PORT, forged, source=stranger)[1] == "rst"
+    assert ask(ns, HOST4, d.PORT, b"hello") == (b"hello", "eof")
+    assert ask(ns, HOST4, d.PORT + 1, forged, source=stranger) == (forged, "eof")
+    assert ask(ns, HOST4, d.PORT + 1, forged) == (b"x", "eof")
+    assert ask(ns, HOST4, d.PORT + 1, b"hello")[1] == "rst", "a balancer has to send one"
+    assert sorted(r["reason"] for r in bench.daemons[0].records(3, event="refused")) == ["no_header", "untrusted", "untrusted"]
+    assert {r["client_ip"] for r in bench.daemons[0].records(3, event="end")} == {"10.77.0.1", stranger, "198.51.100.7"}
+
+
+@PATHS
 def test_limits(bench, path, through):
     """Per source and per listener: beyond it RST and a reason; when one goes, the next one comes in."""
     bench.daemon(d.listener(path=path, max_connections=6, max_per_source=3) + d.backend())

@@ -15,6 +15,7 @@ from harness import inline as i
 from harness.apps import Recorder, ask
 from harness.netns import CLIENT4, HOST4, HOST6
 from harness.wait import until
+from test_control import Control
 
 pytestmark = pytest.mark.skipif(bool(BARE or STAND_IN), reason="SKIP: only unproxy denies")
 BAD4, GOOD4, BAD6, GOOD6 = "198.51.100.7", "198.51.100.8", "2001:db8::7", "2001:db9::7"
@@ -83,8 +84,7 @@ def test_file(host):
 def test_plain_clients(host):
     """Without a header the sender is the client."""
     host.write(CLIENT4 + "\n")
-    keys = {"header": "optional"} | ({"untrusted": "pass"} if host.engine == "inline" else {})
-    daemon = host.start({"deny_file": host.file}, trust="10.77.0.1, 10.77.0.2, fd77::/64", **keys)
+    daemon = host.start({"deny_file": host.file}, trust="10.77.0.1, 10.77.0.2, fd77::/64", header="optional", untrusted="pass")
     net = host.bench.net
     assert ask(net.client, HOST4, d.PORT, b"hello", "10.77.0.2") == SERVED
     assert ask(net.client, HOST4, d.PORT, b"hello") == REFUSED
@@ -177,6 +177,8 @@ def test_commands(host):
     assert "is no time span" in refusal(daemon, "add", "192.0.2.1", "for", "ever")
     assert "is over already" in refusal(daemon, "add", "192.0.2.1", "until", "2020-01-01")
     assert "not_found" in refusal(daemon, "del", "192.0.2.1")
+    for wrong in ([], 17, None, {}, True):
+        assert Control(daemon).ask(cmd="deny_list", cidr=wrong)["error"] == "bad_request"
     for words in ([], ["add"], ["del"], ["remove", "192.0.2.1"], ["list", "::1", "::2"]):
         assert "see unproxy deny --help" in refusal(daemon, *words, expect=2)
     lines = "# many\n192.0.2.1\n\n192.0.2.2 allow # no\n192.0.2.3 for 1h\n192.0.2.4\n192.0.2.5\n192.0.2.6\n"
@@ -191,6 +193,8 @@ def test_commands(host):
     done = subprocess.run([tools.UNPROXY, "deny", "--control", daemon.control, "add", "-", "--json"], input="192.0.2.1\n192.0.2.2 allow\n",
                           text=True, capture_output=True, timeout=20, check=True)
     assert [json.loads(line)["verdict"] for line in done.stdout.splitlines()] == ["deny", "allow"]
+    for cidr in ("192.0.2.1", "192.0.2.2"):
+        daemon.ask("deny", "del", cidr)
 
 
 def pinned():

@@ -179,10 +179,16 @@ static int read_lines(struct reader *reader, struct deny_rules *rules)
 {
 	_cleanup_free_ char *line = NULL;
 	size_t size = 0, room = 0;
+	ssize_t len;
 	int err = 0;
 
-	while (!err && getline(&line, &size, reader->file) >= 0) {
+	while (!err && (len = getline(&line, &size, reader->file)) >= 0) {
 		reader->line++;
+		if (memchr(line, '\0', (size_t)len)) {
+			(void)snprintf(reader->why, sizeof(reader->why),
+				       "a NUL byte: not a text file");
+			return -EINVAL;
+		}
 		line[strcspn(line, "#;")] = '\0';
 		if (line[strspn(line, space)])
 			err = read_line(reader, line, rules, &room);
@@ -233,8 +239,8 @@ int deny_file_read(const char *path, uint32_t max, struct deny_rules *ret, char 
 	struct stat st;
 	int err;
 
-	if (!file || fstat(fileno(file), &st) < 0) {
-		err = -errno;
+	err = !file || fstat(fileno(file), &st) < 0 ? -errno : S_ISDIR(st.st_mode) ? -EISDIR : 0;
+	if (err) {
 		(void)snprintf(why, why_size, "%s: %s", path, strerror(-err));
 		return err;
 	}

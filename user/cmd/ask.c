@@ -217,7 +217,7 @@ int ask_exit_code(int err)
 {
 	if (!err)
 		return EXIT_SUCCESS;
-	return err == -EREMOTE ? EXIT_FAILURE : EXIT_USAGE;
+	return err == -EREMOTE || err == -EIO ? EXIT_FAILURE : EXIT_USAGE;
 }
 
 int ask_print_item(void *context, json_t *item)
@@ -256,6 +256,11 @@ json_t *ask_filter(const char *name, int n, char *const *words)
 			key = strndup(words[i], (size_t)(equals - words[i]));
 		else
 			key = strdup("conn");
+		if (key && json_object_get(args, key)) {
+			(void)cmd_usage_error(name, "given twice: ", key);
+			json_decref(args);
+			return NULL;
+		}
 		if (!key ||
 		    json_object_set_new_nocheck(args, key,
 						json_string(equals ? equals + 1 : words[i])) != 0) {

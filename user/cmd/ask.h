@@ -46,8 +46,8 @@ int ask_read(struct ask *ask, ask_item_fn *fn, void *context, json_t **ret);
  * not answer. */
 int ask_once(const struct ask_flags *flags, const char *cmd, json_t *args, json_t **ret);
 
-/* The exit code for what ask_open(), ask_send() and ask_read() return: EXIT_SUCCESS, EXIT_FAILURE,
- * EXIT_USAGE as above. */
+/* The exit code for what ask_open(), ask_send() and ask_read() return: EXIT_SUCCESS; EXIT_FAILURE: the
+ * daemon said no, or an item could not be printed (-EIO); EXIT_USAGE: it does not answer. */
 int ask_exit_code(int err);
 
 /* The same for what is merely to be done; args is taken. Says nothing, but {} with --json. */

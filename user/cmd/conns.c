@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* unproxy conns: live connections; unproxy kill: the end of some. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,37 +81,45 @@ static void print_tlvs(const json_t *item)
 	(void)printf("%s%s\n", text ? "  " : "", text ? text : "");
 }
 
+static void print_head(bool *headed)
+{
+	if (!*headed)
+		(void)printf("%-17s %-21s %-21s %-10s %-21s %-13s %-7s %6s %5s %5s\n", "ID",
+			     "CLIENT", "BALANCER", "LISTENER", "SERVER", "PATH", "STATE", "AGE",
+			     "UP", "DOWN");
+	*headed = true;
+}
+
 static int print_row(void *context, json_t *item)
 {
 	const char *state = ask_text(item, "state");
 	struct row row;
 
-	(void)context;
+	print_head(context);
 	describe(item, &row);
 	(void)printf("%-17s %-21s %-21s %-10s %-21s %-13s %-7s %6s %5s %5s", ask_text(item, "conn"),
 		     row.client, row.balancer, ask_text(item, "listener"), row.server, row.path,
 		     state, row.age, row.up, row.down);
 	print_tlvs(item);
-	return ferror(stdout) ? -1 : 0;
+	return ferror(stdout) ? -EIO : 0;
 }
 
 static int list(const struct ask_flags *flags, json_t *args)
 {
 	struct ask *ask = NULL;
 	json_t *end = NULL;
+	bool headed = flags->json;
 	int err = ask_open(flags, "conns", &ask);
 
 	if (err) {
 		json_decref(args);
 		return EXIT_USAGE;
 	}
-	if (!flags->json)
-		(void)printf("%-17s %-21s %-21s %-10s %-21s %-13s %-7s %6s %5s %5s\n", "ID",
-			     "CLIENT", "BALANCER", "LISTENER", "SERVER", "PATH", "STATE", "AGE",
-			     "UP", "DOWN");
 	err = ask_send(ask, "conns", args);
 	if (!err)
-		err = ask_read(ask, flags->json ? ask_print_item : print_row, NULL, &end);
+		err = ask_read(ask, flags->json ? ask_print_item : print_row, &headed, &end);
+	if (!err)
+		print_head(&headed);
 	json_decref(end);
 	ask_close(ask);
 	return ask_exit_code(err);

@@ -173,6 +173,8 @@ int cmd_status(int argc, char **argv)
 
 	if (code)
 		return code - 1;
+	if (flags.rest < argc)
+		return cmd_usage_error("status", "one word too many: ", argv[flags.rest]);
 	code = ask_once(&flags, "status", NULL, &status);
 	if (code)
 		return EXIT_USAGE;

@@ -157,13 +157,13 @@ const struct key keys[] = {
 		  "`lo`. "
 		  "Listeners share them." },
 	{ L(untrusted), .name = "untrusted", .type = KEY_WORD, .words = untrusted,
-	  .engine = KEY_INLINE, .default_text = "reset",
-	  .help = "Connections from elsewhere than `trust`: `pass` leaves them alone, so that "
-		  "the app serves them without a PROXY header." },
+	  .default_text = "reset",
+	  .help = "Connections from elsewhere than `trust`: `pass` has them served as what they "
+		  "are, clients without a PROXY header; what they say is never taken for one." },
 	{ L(header), .name = "header", .type = KEY_WORD, .words = headers,
 	  .default_text = "require",
-	  .help = "`optional` lets connections without a PROXY header pass, too, as long as a "
-		  "load balancer is being switched over." },
+	  .help = "`optional` lets connections from `trust` pass without a PROXY header, too, as "
+		  "long as a load balancer is being switched over." },
 	{ L(header_timeout_ms), .name = "header_timeout", .type = KEY_MILLISECONDS, .min = 3000,
 	  .max = 10 * MINUTE, .default_text = "5s",
 	  .help = "How long a header may take to arrive whole." },

@@ -345,7 +345,7 @@ static int parse_weight(const char *text, uint32_t *ret)
 
 static int parse_server(const char *text, struct conf_server *ret, char *why, size_t size)
 {
-	struct conf_server server = { .weight = 1 };
+	struct conf_server server = { .weight = 0 };
 	_cleanup_free_ char *copy = strdup(text);
 	char *options = copy, *word;
 
@@ -358,9 +358,10 @@ static int parse_server(const char *text, struct conf_server *ret, char *why, si
 		return refuse(why, size, word,
 			      "ADDR:PORT, such as 127.0.0.1:3000 or [::1]:3000 (no host names)");
 	while ((word = strsep(&options, " \t"))) {
-		if (word[0] != '\0' && parse_weight(word, &server.weight) < 0)
-			return refuse(why, size, word, "weight=N, 1 to 256");
+		if (word[0] != '\0' && (server.weight || parse_weight(word, &server.weight) < 0))
+			return refuse(why, size, word, "weight=N, 1 to 256, once");
 	}
+	server.weight = server.weight ?: 1;
 	*ret = server;
 	return 0;
 }

@@ -67,7 +67,7 @@ int ctl_cmd_deny_add(struct ctl_request *request)
 static int take_cidr(struct ctl_request *request, struct cidr *ret)
 {
 	const char *text = ctl_text(request, "cidr");
-	const char *bad = text ? cidr_parse(text, ret) : "is missing";
+	const char *bad = text ? cidr_parse(text, ret) : "a network is expected";
 
 	if (!bad)
 		return 0;
@@ -156,7 +156,7 @@ int ctl_cmd_deny_list(struct ctl_request *request)
 
 	if (!listing)
 		return -ENOMEM;
-	listing->filter = ctl_text(request, "cidr") != NULL;
+	listing->filter = json_object_get(request->args, "cidr") != NULL;
 	if (listing->filter && take_cidr(request, &listing->cidr))
 		return 0;
 	request->state = TAKE_PTR(listing);

@@ -67,8 +67,7 @@ static json_t *listeners(const struct stats *stats)
 					   (json_int_t)l->refused);
 
 		if (l->backend >= 0)
-			(void)json_object_set_new(object, "backend",
-						  json_string(stats->servers[l->backend].backend));
+			(void)json_object_set_new(object, "backend", json_string(l->backend_name));
 		(void)json_array_append_new(list, object);
 	}
 	return list;
@@ -184,6 +183,16 @@ static void __attribute__((format(printf, 2, 3))) problem(json_t *list, const ch
 	(void)json_array_append_new(list, ctl_string(text));
 }
 
+/* Is there a server that may be had, or one that rests, which is told of by itself? */
+static bool has_server(const struct stats *stats, const struct stats_listener *listener)
+{
+	for (size_t i = 0; i < listener->n_servers; i++) {
+		if (!stats->servers[(size_t)listener->backend + i].draining)
+			return true;
+	}
+	return listener->backend < 0;
+}
+
 static json_t *problems(const struct stats *stats)
 {
 	json_t *list = json_array();
@@ -197,6 +206,9 @@ static json_t *problems(const struct stats *stats)
 			problem(list, "listener %s: draining", l->name);
 		else if (!l->open && !stats->draining)
 			problem(list, "listener %s: not open", l->name);
+		if (!has_server(stats, l))
+			problem(list, "listener %s: no server of %s takes connections", l->name,
+				l->backend_name);
 	}
 	for (size_t i = 0; i < stats->n_servers; i++) {
 		const struct stats_server *s = &stats->servers[i];

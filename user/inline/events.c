@@ -37,6 +37,7 @@ struct inline_counters *events_counters(const struct events *events, const struc
 		int to = i < policy->n_listeners ? find_name(next, policy->listeners[i]->name) : -1;
 		struct inline_counters *sum = &counters[to < 0 ? next->n_listeners : (size_t)to];
 
+		sum->accepted += events->counters[i].accepted;
 		sum->opened += events->counters[i].opened;
 		sum->ended += events->counters[i].ended;
 		sum->refused += events->counters[i].refused;
@@ -177,6 +178,7 @@ static void take_open(struct events *events, const struct up_flow_event *event, 
 	};
 	const uint8_t *tlvs = record_tlvs(event, header, &flow.tlv_len);
 
+	counters_of(events, listener)->accepted++;
 	counters_of(events, listener)->opened++;
 	count_open(events, event);
 	(void)open_flows_add(events->open, &flow, tlvs);
@@ -205,6 +207,8 @@ static void take_end(struct events *events, const struct up_flow_event *event, i
 	count_bytes(events, open, event->bytes_up, event->bytes_down);
 	if (event->opened_ns)
 		counters->ended++;
+	else
+		counters->accepted++;
 	if (record.event != RECORD_PROBE || events->conf->log_probes)
 		put(events, &record, open ? open->tlvs : NULL);
 	if (open)

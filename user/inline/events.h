@@ -15,6 +15,7 @@
 
 /* Of one listener. */
 struct inline_counters {
+	uint64_t accepted; /* met: by the first event of each */
 	uint64_t opened;
 	uint64_t ended;
 	uint64_t refused;

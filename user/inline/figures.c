@@ -77,7 +77,7 @@ void figures_of_listener(const struct figures *figures, const struct events *eve
 		if (strcmp(events->policy->listeners[i]->name, ret->name) != 0)
 			continue;
 		ret->open = true;
-		ret->accepted = c->opened + c->refused + c->probes;
+		ret->accepted = c->accepted;
 		ret->refused = c->refused;
 		if (i < figures->n_of)
 			ret->connections = figures->of[i];

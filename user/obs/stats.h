@@ -133,7 +133,8 @@ struct stats_listener {
 	uint64_t accepted;    /* since the start */
 	uint64_t refused;
 	uint32_t backlog, backlog_max; /* relay: wait for accept(), and may; a second old */
-	int backend;                   /* its first server in stats.servers; -1: none */
+	char backend_name[UP_TEXT_NAME];
+	int backend; /* its first server in stats.servers; -1: it has none, as the app is there */
 	size_t n_servers;
 };
 

@@ -199,7 +199,7 @@ static enum session_state read_once(struct session *session)
 
 enum session_state header_step(struct session *session)
 {
-	/* A stranger on a listener of both kinds: nothing of it is ever a header. */
+	/* untrusted = pass: nothing that a stranger says is ever a header. */
 	if (session->plain) {
 		struct up_header none = { 0 };
 

@@ -76,9 +76,7 @@ static enum up_reason admit(struct listener *listener, const struct up_addr *pee
 	int err;
 
 	*ret_limited = false;
-	/* While both kinds of clients share the port, a stranger is a plain client: its
-	 * bytes are never taken for a header. */
-	if (conf->header == CONF_HEADER_REQUIRE && !trust_match(&conf->trust, peer))
+	if (conf->untrusted == CONF_UNTRUSTED_RESET && !trust_match(&conf->trust, peer))
 		return UP_REASON_UNTRUSTED;
 	if (!rules_take_place(relay, rules))
 		return UP_REASON_CONNECTION_LIMIT;

@@ -82,7 +82,7 @@ int session_new(struct listener *listener, int fd, const struct up_addr *peer, b
 	session->accepted_us = loop_now(worker->loop);
 	session->client = session->balancer = *peer;
 	session->limited = limited;
-	session->plain = conf->header == CONF_HEADER_OPTIONAL && !trust_match(&conf->trust, peer);
+	session->plain = conf->untrusted == CONF_UNTRUSTED_PASS && !trust_match(&conf->trust, peer);
 	front = &session->legs[FRONT];
 	front->source.fd = fd;
 	front->flags = LEG_READABLE | LEG_WRITABLE;

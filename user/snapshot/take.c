@@ -67,6 +67,8 @@ static void take_backend(const struct generation *generation, size_t which, stru
 	for (size_t i = 0; i < ret->n_listeners; i++) {
 		if (generation->rules[i].pool != pool)
 			continue;
+		snprintf(ret->listeners[i].backend_name, sizeof(ret->listeners[i].backend_name),
+			 "%s", name);
 		ret->listeners[i].backend = (int)first;
 		ret->listeners[i].n_servers = ret->n_servers - first;
 	}

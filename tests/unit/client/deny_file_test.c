@@ -151,7 +151,25 @@ static void bad_files(void **state)
 	}
 	assert_int_equal(deny_file_read("/nowhere/at/all", 2, &rules, why, sizeof(why)), -ENOENT);
 	assert_string_equal(why, "/nowhere/at/all: No such file or directory");
-	assert_int_equal(deny_file_read("/tmp", 2, &rules, why, sizeof(why)), -EIO);
+	assert_int_equal(deny_file_read("/tmp", 2, &rules, why, sizeof(why)), -EISDIR);
+	assert_string_equal(why, "/tmp: Is a directory");
+	assert_int_equal(rules.n, 77);
+}
+
+/* What a crash leaves of a file on some file systems is not an empty list. */
+static void a_file_of_nulls(void **state)
+{
+	static const char bytes[] = "1.1.1.1\n2.2.2.2\0junk\n\0\0";
+	struct deny_rules rules = { .n = 77 };
+	char why[256], expect[256];
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	assert_int_equal(fwrite(bytes, 1, sizeof(bytes) - 1, file), sizeof(bytes) - 1);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(deny_file_read(path, 9, &rules, why, sizeof(why)), -EINVAL);
+	(void)snprintf(expect, sizeof(expect), "%s:2: a NUL byte: not a text file", path);
+	assert_string_equal(why, expect);
 	assert_int_equal(rules.n, 77);
 }
 
@@ -173,6 +191,7 @@ int main(void)
 		cmocka_unit_test(words),
 		cmocka_unit_test(wrong_words),
 		cmocka_unit_test(words_without_end),
+		cmocka_unit_test(a_file_of_nulls),
 		cmocka_unit_test(a_file),
 		cmocka_unit_test(bad_files),
 	};

@@ -171,7 +171,6 @@ static void keys_of_the_other_engine(void **state)
 		{ LISTENER "port = 80\n", ":5: port" NOT_RELAY },
 		{ LISTENER "address = ::1\n", ":5: address" NOT_RELAY },
 		{ LISTENER "interfaces = lo\n", ":5: interfaces" NOT_RELAY },
-		{ LISTENER "untrusted = reset\n", ":5: untrusted" NOT_RELAY },
 		{ "[listener web]\nport = 80\nbackend = x\nengine = inline\n",
 		  ":3: backend" NOT_INLINE },
 	};

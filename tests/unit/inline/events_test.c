@@ -196,11 +196,34 @@ static void refusals_and_probes(void **state)
 	assert_int_equal(bench.events.counters[0].refused, 1);
 	assert_int_equal(bench.events.counters[0].probes, 2);
 	assert_int_equal(bench.events.counters[0].ended, 0);
+	assert_int_equal(bench.events.counters[0].accepted, 3);
+	assert_int_equal(bench.events.counts.accepted, 3);
 	lines = stop(&bench);
 	assert_int_equal(json_array_size(lines), 2);
 	assert_string_equal(text_of(lines, 0, "reason"), "timeout");
 	assert_string_equal(text_of(lines, 1, "event"), "probe");
 	json_decref(lines);
+}
+
+/* What was open has been counted already when it turns out to be a probe, or to be refused. */
+static void each_is_accepted_once(void **state)
+{
+	struct bench bench = { 0 };
+	struct up_flow_event local, other;
+
+	start(&bench);
+	local = event(&bench, UP_EVENT_OPEN, 1);
+	local.command = UP_COMMAND_LOCAL;
+	local.header_len = 16;
+	events_take(&bench.events, &local, NULL);
+	local.kind = UP_EVENT_END;
+	events_take(&bench.events, &local, NULL);
+	other = event(&bench, UP_EVENT_REFUSED, 2);
+	events_take(&bench.events, &other, NULL);
+	assert_int_equal(bench.events.counters[0].accepted, bench.events.counts.accepted);
+	assert_int_equal(bench.events.counters[0].accepted,
+			 bench.events.counters[0].opened + (other.opened_ns == 0));
+	json_decref(stop(&bench));
 }
 
 /* The map knows what goes on; what it does not know has ended unheard. */
@@ -238,8 +261,11 @@ static void known_from_the_map(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(open_then_end),      cmocka_unit_test(start_lines),
-		cmocka_unit_test(end_alone),          cmocka_unit_test(refusals_and_probes),
+		cmocka_unit_test(open_then_end),
+		cmocka_unit_test(start_lines),
+		cmocka_unit_test(end_alone),
+		cmocka_unit_test(refusals_and_probes),
+		cmocka_unit_test(each_is_accepted_once),
 		cmocka_unit_test(known_from_the_map),
 	};
 

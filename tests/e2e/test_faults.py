@@ -14,7 +14,7 @@ from conftest import STAND_IN
 from harness import daemon as d
 from harness import headers
 from harness import inline as i
-from harness.apps import Recorder, ask, echo
+from harness.apps import Recorder, ask, echo, read_all
 from harness.faults import Faults
 from harness.netns import HOST4
 from harness.wait import until
@@ -118,6 +118,43 @@ def test_epoll_ctl(bench, faults, start, uring):
                 until(lambda: one(bench), f"after {error} of epoll_ctl {op} it serves", 5)
     works(bench)
     assert daemon.alive()
+
+
+def test_epoll_that_would_keep_quiet(bench, faults, start):
+    """What a connection waits for changes, and epoll does not take it: it is told again; in vain, the connection ends."""
+    daemon, text = start("yes"), b"x" * 1000000
+    server = bench.net.host.listen("127.0.0.1", d.BACKEND_PORT)
+    for times in (1, 1000):
+        faults.arm("epoll_ctl", "ENOMEM", 0, only=EPOLL_ADD)  # counts
+        held = bench.net.client.connect(HOST4, d.PORT)
+        held.sendall(headers.v1() + b"x")
+        taken = server.accept()[0]
+        taken.settimeout(20)
+        assert taken.recv(1) == b"x"
+        until(lambda: faults.calls("epoll_ctl") == 2, "io_uring receives, and epoll is there for errors")
+        faults.arm("epoll_ctl", "ENOMEM", times, only=EPOLL_MOD)
+        sender = threading.Thread(target=send_quietly, args=(held, text))  # bulk: epoll's again
+        sender.start()
+        got, how = read_all(taken)
+        sender.join()
+        taken.close()
+        held.close()
+        assert faults.failed("epoll_ctl") >= 1 + times // 1000
+        faults.disarm("epoll_ctl")
+        assert (got, how) == (text, "eof") if times == 1 else how == "rst", (times, len(got), how)
+    server.close()
+    assert [r["reason"] for r in daemon.records(2)] == ["client_fin", "no_resources"]
+    Recorder(bench.net.host, d.BACKEND_PORT)
+    works(bench)
+
+
+def send_quietly(s, data):
+    """All, and the end; or as much as goes."""
+    try:
+        s.sendall(data)
+        s.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
 
 
 def test_a_listener_that_cannot_be_watched(bench, faults, start):

@@ -73,6 +73,16 @@ static uint32_t events_of(const struct leg *leg)
 	return events;
 }
 
+static int tell_epoll(struct session *session, struct leg *leg)
+{
+	int err = loop_modify(session->worker->loop, &leg->source, events_of(leg));
+
+	leg->flags &= (uint16_t)~LEG_UNHEARD;
+	if (err)
+		leg->flags |= LEG_UNHEARD;
+	return err;
+}
+
 void leg_watch_input(struct session *session, struct leg *leg, bool watch)
 {
 	bool watched = !(leg->flags & LEG_NO_INPUT);
@@ -80,14 +90,13 @@ void leg_watch_input(struct session *session, struct leg *leg, bool watch)
 	if (watch == watched)
 		return;
 	leg->flags ^= LEG_NO_INPUT;
-	if (leg->source.fn)
-		(void)loop_modify(session->worker->loop, &leg->source, events_of(leg));
+	leg_watch_again(session, leg);
 }
 
 void leg_watch_again(struct session *session, struct leg *leg)
 {
 	if (leg->source.fn)
-		(void)loop_modify(session->worker->loop, &leg->source, events_of(leg));
+		(void)tell_epoll(session, leg);
 }
 
 int leg_watch(struct session *session, struct leg *leg)
@@ -106,7 +115,7 @@ int leg_watch(struct session *session, struct leg *leg)
 		leg->source.fn = on_leg_event;
 		return loop_add(session->worker->loop, &leg->source, events_of(leg));
 	}
-	return blocked ? loop_modify(session->worker->loop, &leg->source, events_of(leg)) : 0;
+	return blocked || leg->flags & LEG_UNHEARD ? tell_epoll(session, leg) : 0;
 }
 
 void leg_leave(struct session *session, struct leg *leg)

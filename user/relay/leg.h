@@ -16,15 +16,16 @@ enum side { FRONT, BACK }; /* the balancer's leg, the server's leg */
 enum leg_flags {
 	LEG_READABLE = 1, /* an edge said so and recv() has not said EAGAIN since */
 	LEG_WRITABLE = 2,
-	LEG_HUP = 4,       /* the peer will send no more */
-	LEG_DEAD = 8,      /* reset or timed out; what it sent before may still be read */
-	LEG_DRAIN = 16,    /* a short read does not mean empty: urgent data, or a verdict socket */
-	LEG_NO_INPUT = 32, /* EPOLLIN is not watched: the kernel moves its bytes */
-	LEG_OUTPUT = 64,   /* EPOLLOUT is watched: a send() did not fit once */
-	LEG_URING = 128,   /* io_uring receives, and nobody else may read */
-	LEG_LEAVING = 256, /* io_uring has been asked to stop */
-	LEG_LEFT = 512,    /* not by io_uring again: bulk, or a target that was full */
-	LEG_ENDED = 1024,  /* io_uring met the end of the stream */
+	LEG_HUP = 4,        /* the peer will send no more */
+	LEG_DEAD = 8,       /* reset or timed out; what it sent before may still be read */
+	LEG_DRAIN = 16,     /* a short read does not mean empty: urgent data, or a verdict socket */
+	LEG_NO_INPUT = 32,  /* EPOLLIN is not watched: the kernel moves its bytes */
+	LEG_OUTPUT = 64,    /* EPOLLOUT is watched: a send() did not fit once */
+	LEG_URING = 128,    /* io_uring receives, and nobody else may read */
+	LEG_LEAVING = 256,  /* io_uring has been asked to stop */
+	LEG_LEFT = 512,     /* not by io_uring again: bulk, or a target that was full */
+	LEG_ENDED = 1024,   /* io_uring met the end of the stream */
+	LEG_UNHEARD = 2048, /* epoll did not take what the leg waits for: leg_watch() sees to it */
 };
 
 struct leg {
@@ -41,9 +42,9 @@ void leg_watch_input(struct session *session, struct leg *leg, bool watch);
 /* io_uring has begun or ceased to receive for the leg: tell epoll, if it watches the leg. */
 void leg_watch_again(struct session *session, struct leg *leg);
 
-/* See that epoll will tell what is waited for. A socket is added as late as possible, after
- * it has been read empty: so a short connection sees few events, and what came in between
- * is reported at once. 0 or -errno. */
+/* See that epoll will tell what is waited for, also where the two above could not. A socket
+ * is added as late as possible, after it has been read empty: so a short connection sees few
+ * events, and what came in between is reported at once. 0 or -errno. */
 int leg_watch(struct session *session, struct leg *leg);
 
 /* Hear no more of it: of what io_uring does for it, the last word alone. */

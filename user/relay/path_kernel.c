@@ -236,6 +236,8 @@ static int drain_source(struct session *session, enum way way)
 	/* recv() tells of an error once, and of a plain end from then on. */
 	if (got < 0 && errno != EAGAIN)
 		leg_died(source, errno);
+	if (got == 0)
+		source->flags |= LEG_READABLE | LEG_HUP; /* copy_move() passes it on */
 	flow_copied(session, way, held);
 	if (held && copy_keep(flow, buffer, held)) {
 		leg_died(source, ENOMEM);

@@ -307,7 +307,7 @@ static uint64_t idle_left_us(struct session *session)
 }
 
 /* One timer serves both: what a flow asked for, and the idle limit. */
-static void set_timer(struct session *session)
+static int set_timer(struct session *session)
 {
 	uint64_t wake_us = idle_left_us(session);
 
@@ -317,10 +317,10 @@ static void set_timer(struct session *session)
 		if (!flow->ended && flow->wake_us && flow->wake_us < wake_us)
 			wake_us = flow->wake_us;
 	}
-	if (wake_us == NEVER_US)
-		loop_timer_cancel(session->worker->loop, &session->timer);
-	else
-		(void)loop_timer_arm(session->worker->loop, &session->timer, wake_us);
+	if (wake_us != NEVER_US)
+		return loop_timer_arm(session->worker->loop, &session->timer, wake_us);
+	loop_timer_cancel(session->worker->loop, &session->timer);
+	return 0;
 }
 
 static enum session_state relay_step(struct session *session)
@@ -331,7 +331,10 @@ static enum session_state relay_step(struct session *session)
 		record_ended(session);
 		return SESSION_CLOSED;
 	}
-	set_timer(session);
+	if (set_timer(session)) {
+		session_abort(session, up_reason_name(UP_REASON_NO_RESOURCES));
+		return SESSION_CLOSED;
+	}
 	return session->flows[UP].ended || session->flows[DOWN].ended ? SESSION_HALF
 								      : session->state;
 }
@@ -368,6 +371,20 @@ static void enter(struct session *session, enum session_state next)
 		promote_pair(session);
 }
 
+/* What is not watched would be silent for ever. Returns false when the session ended by it. */
+static bool watch(struct session *session)
+{
+	if (!leg_watch(session, &session->legs[FRONT]) && !leg_watch(session, &session->legs[BACK]))
+		return true;
+	if (session->state >= SESSION_RELAY) {
+		session_abort(session, up_reason_name(UP_REASON_NO_RESOURCES));
+		return false;
+	}
+	record_refused(session, UP_REASON_NO_RESOURCES, NULL);
+	session_close(session);
+	return false;
+}
+
 void session_run(struct session *session)
 {
 	while (session->state != SESSION_CLOSED) {
@@ -380,10 +397,8 @@ void session_run(struct session *session)
 			session_close(session);
 	}
 	/* The result of the early data's send runs the session again, and soon. */
-	if (session->state == SESSION_CLOSED || session->early)
-		return;
-	if (leg_watch(session, &session->legs[FRONT]) || leg_watch(session, &session->legs[BACK]))
-		session_abort(session, up_reason_name(UP_REASON_NO_RESOURCES));
+	if (session->state != SESSION_CLOSED && !session->early)
+		(void)watch(session);
 }
 
 static void on_timer(struct loop_timer *timer)
@@ -414,10 +429,8 @@ void session_settle(struct session *session)
 	/* io_uring, up to 6.18 at least, does not tell of an RST that came with the last bytes it
 	 * received (tcp_inq_hint() knows of FINs alone), so epoll looks out for errors. Short
 	 * connections are spared that; theirs are met now. */
-	if (leg_watch(session, &session->legs[FRONT]) || leg_watch(session, &session->legs[BACK])) {
-		session_abort(session, up_reason_name(UP_REASON_NO_RESOURCES));
+	if (!watch(session))
 		return;
-	}
 	/* It may have been accepted before the listening socket was ours. */
 	(void)socket_set_loud(session->legs[FRONT].source.fd, true);
 	if (fd < 0)

@@ -48,24 +48,32 @@ static void begin(struct probe *probe)
 		end(probe, PROBE_ERROR, -err);
 }
 
-/* Connected: say it all, and that it is all. A header fits into any send buffer. */
+/* What was never made is refused (ECONNREFUSED), and not reset. */
+static bool is_reset(int err)
+{
+	return err == ECONNRESET || err == EPIPE;
+}
+
+static void fail(struct probe *probe, int err)
+{
+	end(probe, is_reset(err) ? PROBE_RESET : PROBE_ERROR, err);
+}
+
+/* Connected: say it all, and that it is all. A header fits into any send buffer. Whoever resets
+ * at once may be quicker than our look at whether it is connected. */
 static void speak(struct probe *probe, bool *connected)
 {
-	int err = socket_error(probe->fd);
+	int err = -socket_error(probe->fd);
 
-	if (err) {
-		end(probe, PROBE_ERROR, -err);
-		return;
-	}
-	*connected = true;
-	if (!probe->bytes) {
+	if (!probe->bytes && (!err || is_reset(err)))
 		end(probe, PROBE_OPEN, 0);
-		return;
-	}
-	if (send(probe->fd, probe->bytes, probe->len, MSG_NOSIGNAL) < 0)
-		end(probe, errno == EPIPE || errno == ECONNRESET ? PROBE_RESET : PROBE_ERROR,
-		    errno);
+	else if (err)
+		fail(probe, err);
+	else if (send(probe->fd, probe->bytes, probe->len, MSG_NOSIGNAL) < 0)
+		fail(probe, errno);
 	else
+		*connected = true;
+	if (*connected)
 		(void)shutdown(probe->fd, SHUT_WR);
 }
 
@@ -79,7 +87,7 @@ static void listen_to(struct probe *probe)
 	else if (n == 0)
 		end(probe, PROBE_CLOSED, 0);
 	else if (errno != EAGAIN && errno != EINTR)
-		end(probe, errno == ECONNRESET ? PROBE_RESET : PROBE_ERROR, errno);
+		fail(probe, errno);
 }
 
 /* One wait, and what it brought. Returns how many probes are still under way. */
@@ -91,7 +99,7 @@ static size_t round_of(struct probe *probes, bool *connected, size_t n, uint64_t
 	for (size_t i = 0; i < n; i++)
 		fds[i] = (struct pollfd){ .fd = probes[i].fd,
 					  .events = connected[i] ? POLLIN : POLLOUT };
-	if (poll(fds, n, (int)(left_us / 1000) + 1) < 0 && errno != EINTR)
+	if (poll(fds, n, (int)((left_us + 999) / 1000)) < 0 && errno != EINTR)
 		return 0;
 	for (size_t i = 0; i < n; i++) {
 		if (probes[i].fd >= 0 && fds[i].revents && connected[i])
@@ -105,8 +113,9 @@ static size_t round_of(struct probe *probes, bool *connected, size_t n, uint64_t
 
 void probe_run(struct probe *probes, size_t n, unsigned timeout_ms)
 {
-	uint64_t deadline = clock_us(CLOCK_MONOTONIC) + (uint64_t)timeout_ms * 1000, now;
+	uint64_t deadline = clock_us(CLOCK_MONOTONIC) + (uint64_t)timeout_ms * 1000;
 	bool connected[PROBES_MAX] = { 0 };
+	uint64_t left_us = 1;
 	size_t open = 0;
 
 	if (n > PROBES_MAX)
@@ -115,8 +124,13 @@ void probe_run(struct probe *probes, size_t n, unsigned timeout_ms)
 		begin(&probes[i]);
 		open += probes[i].fd >= 0;
 	}
-	while (open && (now = clock_us(CLOCK_MONOTONIC)) < deadline)
-		open = round_of(probes, connected, n, deadline - now);
+	/* A last look behind the deadline: it may be we who were not there. */
+	while (open && left_us) {
+		uint64_t now = clock_us(CLOCK_MONOTONIC);
+
+		left_us = now < deadline ? deadline - now : 0;
+		open = round_of(probes, connected, n, left_us);
+	}
 	for (size_t i = 0; i < n; i++) {
 		if (probes[i].fd >= 0)
 			end(&probes[i], connected[i] ? PROBE_SILENT : PROBE_ERROR,

@@ -19,6 +19,9 @@
 #include "doctor/owner.h"
 #include "doctor/probe.h"
 
+#define BACKLOG 16
+#define PATIENCE_MS 20000
+
 /* A listening socket on a port of the kernel's choice. */
 static int open_listener(const char *text, struct up_addr *ret)
 {
@@ -27,7 +30,7 @@ static int open_listener(const char *text, struct up_addr *ret)
 	int fd;
 
 	assert_int_equal(addr_parse_ip(text, ret), 0);
-	fd = socket_listen(ret, 16);
+	fd = socket_listen(ret, BACKLOG);
 	assert_true(fd >= 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
 	addr_from_sockaddr(ret, (struct sockaddr *)&sa);
@@ -105,45 +108,81 @@ static void *close_one(void *arg)
 	return NULL;
 }
 
+/* A probe of each, in that order: what ends by itself is waited for. */
+enum { RESET, ANSWER, CLOSE, OPEN, NOBODY, N_PROBES };
+
 static void what_a_connection_meets(void **state)
 {
 	static const uint8_t bytes[] = "hello";
 	void *(*const peers[])(void *) = { reset_one, answer_one, close_one };
-	const enum probe_end ends[] = { PROBE_RESET,  PROBE_ANSWER, PROBE_CLOSED,
-					PROBE_SILENT, PROBE_OPEN,   PROBE_ERROR };
-	struct probe probes[6];
+	const enum probe_end ends[N_PROBES] = { PROBE_RESET, PROBE_ANSWER, PROBE_CLOSED, PROBE_OPEN,
+						PROBE_ERROR };
+	struct probe probes[N_PROBES] = { 0 };
 	pthread_t threads[3];
-	int fds[5];
+	int fds[NOBODY];
 
-	memset(probes, 0, sizeof(probes));
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < NOBODY; i++) {
 		fds[i] = open_listener("127.0.0.1", &probes[i].to);
 		(void)fcntl(fds[i], F_SETFL, 0); /* the peers block */
-		probes[i].bytes = i < 4 ? bytes : NULL;
-		probes[i].len = i < 4 ? sizeof(bytes) : 0;
+		probes[i].bytes = i < OPEN ? bytes : NULL;
+		probes[i].len = i < OPEN ? sizeof(bytes) : 0;
 		probes[i].from = probes[i].to;
 		probes[i].from.port = 0;
 	}
-	probes[5].to = probes[4].to; /* and there, nobody */
-	probes[5].to.port = 1;
+	probes[NOBODY].to = probes[OPEN].to;
+	probes[NOBODY].to.port = 1;
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, peers[i], &fds[i]), 0);
-	probe_run(probes, 6, 300);
+	probe_run(probes, N_PROBES, PATIENCE_MS);
 	for (int i = 0; i < 3; i++)
 		(void)pthread_join(threads[i], NULL);
-	for (int i = 0; i < 6; i++)
+	for (int i = 0; i < N_PROBES; i++)
 		assert_int_equal(probes[i].end, ends[i]);
-	assert_int_equal(probes[5].err, ECONNREFUSED);
-	for (int i = 0; i < 5; i++)
+	assert_int_equal(probes[NOBODY].err, ECONNREFUSED);
+	for (int i = 0; i < NOBODY; i++)
 		(void)close(fds[i]);
+}
+
+static void nobody_answers(void **state)
+{
+	struct probe probe = { .bytes = (const uint8_t *)"x", .len = 1 };
+	int fd = open_listener("127.0.0.1", &probe.to);
+
+	probe_run(&probe, 1, 1);
+	assert_int_equal(probe.end, PROBE_SILENT);
+	(void)close(fd);
+}
+
+/* All are connected before the first is looked at: most have been reset by then. */
+static void reset_at_once(void **state)
+{
+	struct probe probes[BACKLOG] = { 0 };
+	pthread_t threads[BACKLOG];
+	struct up_addr to;
+	int fd = open_listener("127.0.0.1", &to);
+
+	(void)fcntl(fd, F_SETFL, 0);
+	for (int i = 0; i < BACKLOG; i++) {
+		probes[i] = (struct probe){ .to = to };
+		if (i % 2)
+			probes[i].bytes = (const uint8_t *)"x";
+		probes[i].len = 1;
+		assert_int_equal(pthread_create(&threads[i], NULL, reset_one, &fd), 0);
+	}
+	probe_run(probes, BACKLOG, PATIENCE_MS);
+	for (int i = 0; i < BACKLOG; i++) {
+		(void)pthread_join(threads[i], NULL);
+		assert_int_equal(probes[i].end, i % 2 ? PROBE_RESET : PROBE_OPEN);
+	}
+	(void)close(fd);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_owner_is_found),
-		cmocka_unit_test(addresses_of_this_host),
-		cmocka_unit_test(what_a_connection_meets),
+		cmocka_unit_test(the_owner_is_found),      cmocka_unit_test(addresses_of_this_host),
+		cmocka_unit_test(what_a_connection_meets), cmocka_unit_test(nobody_answers),
+		cmocka_unit_test(reset_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,7 +28,8 @@ static __noinline int in_stranger(struct __sk_buff *skb, struct packet *p)
 		return PASS;
 	listen = listener_of(skb, p);
 	if (!listen || listen->app_port != p->key.local_port ||
-	    has_socket(skb, &p->key, p->key.local_port) || listen->options & UP_FLOW_PASS_OTHERS)
+	    has_socket(skb, &p->key, p->key.local_port) ||
+	    (listen->options & (UP_FLOW_PASS_OTHERS | UP_FLOW_DRAINING)) == UP_FLOW_PASS_OTHERS)
 		return PASS;
 	return reset_sender(skb, p);
 }

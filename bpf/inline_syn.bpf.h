@@ -77,18 +77,22 @@ static __noinline void event_stranger(const struct packet *p, const struct up_li
 	event_send(UP_EVENT_REFUSED, &p->key, &nobody);
 }
 
+static __always_inline int syn_refused(struct __sk_buff *skb, struct packet *p,
+				       const struct up_listen *listen, __u16 reason)
+{
+	FLOW_STAT(refused);
+	event_stranger(p, listen, reason);
+	return reset_sender(skb, p);
+}
+
 static __always_inline int syn_untrusted(struct __sk_buff *skb, struct packet *p,
 					 const struct up_listen *listen)
 {
-	if (!(listen->options & UP_FLOW_PASS_OTHERS)) {
-		FLOW_STAT(untrusted);
-		event_stranger(p, listen, UP_REASON_UNTRUSTED);
-	} else if (is_denied(p->key.remote_ip)) {
-		FLOW_STAT(refused);
-		event_stranger(p, listen, UP_REASON_DENIED);
-	} else {
-		return PASS;
-	}
+	if (listen->options & UP_FLOW_PASS_OTHERS)
+		return is_denied(p->key.remote_ip) ? syn_refused(skb, p, listen, UP_REASON_DENIED)
+						   : PASS;
+	FLOW_STAT(untrusted);
+	event_stranger(p, listen, UP_REASON_UNTRUSTED);
 	return reset_sender(skb, p);
 }
 
@@ -225,6 +229,8 @@ static __noinline int in_syn(struct __sk_buff *skb, struct packet *p, struct up_
 	listen = listener_of(skb, p);
 	if (!listen)
 		return PASS;
+	if (listen->options & UP_FLOW_DRAINING)
+		return syn_refused(skb, p, listen, UP_REASON_DRAINING);
 	if (!is_trusted(p, listen))
 		return syn_untrusted(skb, p, listen);
 	flow = flow_new(p, listen);

@@ -58,6 +58,7 @@ enum up_flow_option {
 	UP_FLOW_TIMESTAMPS = 0x04,  /* the connection has TCP timestamps */
 	UP_FLOW_PASS_OTHERS = 0x08, /* sources not in trust are left alone, not reset */
 	UP_FLOW_ANY_ADDRESS = 0x10, /* the listener has no address: only what is local here */
+	UP_FLOW_DRAINING = 0x20,    /* the listener takes no new connections */
 };
 
 /* Why a flow is over. */
@@ -203,7 +204,7 @@ struct up_flow_stats {
 	__u64 opened; /* headers cut */
 	__u64 plain;  /* opened without a header (header = optional) */
 	__u64 ended;
-	__u64 refused; /* for what the header says or lacks */
+	__u64 refused; /* for what the header says or lacks, or by a drained listener */
 	__u64 untrusted;
 	__u64 table_full;     /* SYNs refused for lack of a place */
 	__u64 acks_held;      /* bare ACKs before the header */

@@ -49,7 +49,9 @@
 	X(NO_BACKEND, "no_backend", "no server of the backend could be reached")                   \
 	X(NO_RESOURCES, "no_resources", "out of file descriptors or memory")                       \
 	X(SHUTDOWN, "shutdown", "unproxy is stopping")                                             \
-	X(FLOWS_FULL, "flows_full", "the flow table has no room for one more connection")
+	X(FLOWS_FULL, "flows_full", "the flow table has no room for one more connection")          \
+	X(DRAINING, "draining",                                                                    \
+	  "the listener was told to take no new connections: unproxy listener NAME ready")
 
 enum up_reason {
 	UP_REASON_NONE = 0,

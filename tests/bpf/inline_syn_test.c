@@ -55,12 +55,12 @@ static void trusted_by_network(void)
 	in_passes(&first, &first);
 }
 
-static void untrusted_is_reset(void)
+/* The SYN is answered by a RST, and leaves no flow. */
+static void syn_is_refused(uint16_t reason)
 {
 	struct segment first = syn(), expect;
 	struct up_flow flow;
 
-	distrust();
 	in_drops(&first);
 	expect = owns(&first, 0, 0, RST | ACK);
 	memset(expect.options, 1, sizeof(expect.options));
@@ -69,9 +69,41 @@ static void untrusted_is_reset(void)
 	replied(&expect);
 	assert_false(lab_flow(&flow));
 	event_is(UP_EVENT_REFUSED);
-	assert_int_equal(lab.event.reason, UP_REASON_UNTRUSTED);
-	assert_int_equal(STAT(untrusted), 1);
+	assert_int_equal(lab.event.reason, reason);
 	assert_int_equal(STAT(resets_sent), 1);
+}
+
+static void untrusted_is_reset(void)
+{
+	distrust();
+	syn_is_refused(UP_REASON_UNTRUSTED);
+	assert_int_equal(STAT(untrusted), 1);
+}
+
+static void drained_takes_nobody(void)
+{
+	listen_with(UP_FLOW_DRAINING);
+	syn_is_refused(UP_REASON_DRAINING);
+	assert_int_equal(STAT(refused), 1);
+	assert_int_equal(STAT(untrusted), 0);
+}
+
+static void drained_lets_nobody_pass(void)
+{
+	listen_with(UP_FLOW_DRAINING | UP_FLOW_PASS_OTHERS);
+	distrust();
+	syn_is_refused(UP_REASON_DRAINING);
+}
+
+/* Who had begun before goes on. */
+static void drained_meanwhile(void)
+{
+	struct segment first = syn();
+
+	in_passes(&first, &first);
+	listen_with(UP_FLOW_DRAINING);
+	in_passes(&first, &first);
+	assert_int_equal(STAT(refused), 0);
 }
 
 /* Left alone: to the host as it is, at the port it asks for. */
@@ -292,6 +324,9 @@ int main(void)
 		LAB_TEST(trusted_by_network),
 		LAB_TEST(untrusted_is_reset),
 		LAB_TEST(untrusted_is_left_alone),
+		LAB_TEST(drained_takes_nobody),
+		LAB_TEST(drained_lets_nobody_pass),
+		LAB_TEST(drained_meanwhile),
 		LAB_TEST(repeated),
 		LAB_TEST(another_number_before_the_answer),
 		LAB_TEST(another_number_before_the_header),

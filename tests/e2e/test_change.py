@@ -156,6 +156,10 @@ def test_a_drained_inline_listener(bench):
     daemon.ask("listener", "main", "drain")
     assert refused(bench, inline.PORT) and ping(s)
     assert changed(daemon, well=False) == ["listener main: drained"]
+    record = daemon.records(1)[-1]
+    assert record["event"] == "refused" and record["reason"] == "draining" and "listener NAME ready" in record["hint"]
+    now = status(daemon, well=False)
+    assert now["refused"] == {"draining": 1} and now["listeners"][0]["draining"]
     daemon.ask("listener", "main", "ready")
     assert echo(bench.net.client, HOST4, inline.PORT) and ping(s) and len(app.seen) == 2
     s.close()

@@ -281,10 +281,14 @@ static char *put_json(char *at, const struct record *record, const uint8_t *tlvs
 /* Codes as nginx's stream module gives them, for tools that group lines by them. */
 static unsigned text_status(const struct record *record)
 {
+	const char *reason = record->reason ? record->reason : "";
+
 	if (record->event != RECORD_REFUSED)
 		return 200;
-	if (record->reason && strcmp(record->reason, "untrusted") == 0)
+	if (strcmp(reason, "untrusted") == 0 || strcmp(reason, "denied") == 0)
 		return 403;
+	if (strcmp(reason, "draining") == 0)
+		return 503;
 	return record->version == 0 ? 400 : 502;
 }
 

@@ -145,7 +145,7 @@ static int add_listener(struct policy *policy, const struct conf_listener *conf,
 {
 	uint32_t id = pick_id(policy, conf->name);
 	size_t first = policy->n_listens;
-	int r = drained ? 0 : add_rules(policy, id, &conf->trust);
+	int r = add_rules(policy, id, &conf->trust);
 
 	policy->listeners[policy->n_listeners] = conf;
 	policy->ids[policy->n_listeners++] = id;
@@ -155,7 +155,7 @@ static int add_listener(struct policy *policy, const struct conf_listener *conf,
 	for (size_t i = 0; r == 0 && i < conf->n_addresses; i++)
 		r = add_listen(policy, conf, id, &conf->addresses[i]);
 	for (size_t i = first; drained && i < policy->n_listens; i++)
-		policy->listens[i].options &= ~(__u8)UP_FLOW_PASS_OTHERS;
+		policy->listens[i].options |= UP_FLOW_DRAINING;
 	return r;
 }
 

@@ -24,8 +24,8 @@ struct policy {
 /* Is a listener drained, that is, does it refuse connections? NULL: none is. */
 typedef bool policy_drained_fn(void *context, const char *listener);
 
-/* 0 or -ENOMEM. End with policy_free(). A drained listener trusts nobody and lets nobody pass:
- * the programs answer with RST. */
+/* 0 or -ENOMEM. End with policy_free(). At a drained listener the programs answer every new
+ * connection with RST, whoever it is from. */
 int policy_build(struct policy *ret, const struct conf *conf, policy_drained_fn *drained,
 		 void *context);
 void policy_free(struct policy *policy);

@@ -384,6 +384,11 @@ static void text_status(void **state)
 		strstr(format(CONF_LOG_TEXT, &record, NULL), "\"TCP [2001:db8::1]:443\" 400 "));
 	record.reason = "untrusted";
 	assert_non_null(strstr(format(CONF_LOG_TEXT, &record, NULL), "\" 403 "));
+	record.reason = "draining";
+	assert_non_null(strstr(format(CONF_LOG_TEXT, &record, NULL), "\" 503 "));
+	record.version = 1;
+	record.reason = "denied";
+	assert_non_null(strstr(format(CONF_LOG_TEXT, &record, NULL), "\" 403 "));
 	record = sample();
 	record.command = UP_COMMAND_LOCAL;
 	record.event = RECORD_PROBE;

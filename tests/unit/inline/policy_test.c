@@ -163,13 +163,34 @@ static void trust_is_the_same(void **state)
 	}
 }
 
+static bool is_drained(void *context, const char *listener)
+{
+	return strcmp(context, listener) == 0;
+}
+
+/* It is known as before, but for one word to the programs. */
+static void a_drained_one(void **state)
+{
+	struct conf_listener listeners[] = {
+		{ .name = "a", .engine = CONF_ENGINE_INLINE, .port = { 1, 1 }, .trust.any = true },
+		{ .name = "b", .engine = CONF_ENGINE_INLINE, .port = { 2, 2 }, .trust.any = true },
+	};
+	struct conf conf = { .listeners = listeners, .n_listeners = 2 };
+	struct policy policy = { 0 };
+
+	assert_int_equal(policy_build(&policy, &conf, is_drained, "b"), 0);
+	assert_int_equal(policy.listens[0].options, UP_FLOW_ANY_ADDRESS);
+	assert_int_equal(policy.listens[1].options, UP_FLOW_ANY_ADDRESS | UP_FLOW_DRAINING);
+	assert_int_equal(policy.n_trust, 2);
+	policy_free(&policy);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_listener),
-		cmocka_unit_test(any_address_same_port),
-		cmocka_unit_test(ids),
-		cmocka_unit_test(trust_is_the_same),
+		cmocka_unit_test(one_listener),  cmocka_unit_test(any_address_same_port),
+		cmocka_unit_test(ids),           cmocka_unit_test(trust_is_the_same),
+		cmocka_unit_test(a_drained_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

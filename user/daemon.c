@@ -22,6 +22,7 @@
 #include "daemon/privileges.h"
 #include "daemon/services.h"
 #include "daemon/show.h"
+#include "daemon/signals.h"
 #include "daemon/watchdog.h"
 #include "deny/deny.h"
 #include "inline/inline.h"
@@ -54,6 +55,7 @@ struct daemon {
 	unsigned n_done;
 	bool draining;
 	bool takeover; /* asked for */
+	bool serving;  /* the start has come to its end */
 };
 
 /* What is served. */
@@ -117,6 +119,7 @@ static int open_workers(struct daemon *daemon)
 static int open_relay(struct daemon *daemon, const struct conf *conf)
 {
 	struct relay *relay = &daemon->relay;
+	int err;
 
 	relay->limits = limits_new();
 	relay->workers = calloc(relay->planned + 1, sizeof(struct worker *));
@@ -126,7 +129,10 @@ static int open_relay(struct daemon *daemon, const struct conf *conf)
 		return 0;
 	relay->n_workers = relay->planned;
 	kernel_side_open(relay, conf, daemon->services.upgrade.from);
-	return open_workers(daemon);
+	err = open_workers(daemon);
+	if (err)
+		log_error("start.failed error=\"workers: %s\"", strerror(-err));
+	return err;
 }
 
 static int open_listeners(struct daemon *daemon)
@@ -249,20 +255,12 @@ static void on_sweep(struct loop_timer *timer)
 	(void)loop_timer_arm(daemon->loop, timer, SWEEP_US);
 }
 
-/* Signals are blocked in every thread and read by this one. */
 static int open_signals(struct daemon *daemon)
 {
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
-	(void)signal(SIGPIPE, SIG_IGN);
 	daemon->signals.fn = on_signal;
-	daemon->signals.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-	return daemon->signals.fd < 0 ? -errno : loop_add(daemon->loop, &daemon->signals, EPOLLIN);
+	daemon->signals.fd = signals_open();
+	return daemon->signals.fd < 0 ? daemon->signals.fd
+				      : loop_add(daemon->loop, &daemon->signals, EPOLLIN);
 }
 
 static int open_done(struct daemon *daemon)
@@ -353,6 +351,21 @@ static void set_up_change(struct daemon *daemon)
 	};
 }
 
+static int open_loop(struct daemon *daemon)
+{
+	int err = loop_new(&daemon->loop);
+
+	if (!err)
+		err = mailbox_open(&daemon->relay.answers, daemon->loop);
+	if (!err)
+		err = open_signals(daemon);
+	if (!err)
+		err = open_done(daemon);
+	if (err)
+		log_error("start.failed error=\"event loop: %s\"", strerror(-err));
+	return err;
+}
+
 static int start(struct daemon *daemon)
 {
 	int err = privileges_prepare(conf_of(daemon), &daemon->privileges);
@@ -360,13 +373,7 @@ static int start(struct daemon *daemon)
 	if (!err)
 		err = activation_take(conf_of(daemon), &daemon->relay.inherited);
 	if (!err)
-		err = loop_new(&daemon->loop);
-	if (!err)
-		err = mailbox_open(&daemon->relay.answers, daemon->loop);
-	if (!err)
-		err = open_signals(daemon);
-	if (!err)
-		err = open_done(daemon);
+		err = open_loop(daemon);
 	if (!err)
 		err = open_log(daemon);
 	if (!err && daemon->takeover)
@@ -405,7 +412,7 @@ static void stop(struct daemon *daemon)
 	struct relay *relay = &daemon->relay;
 
 	observe_close(&daemon->observe);
-	inline_stop(daemon->engine);
+	(daemon->serving ? inline_stop : inline_undo)(daemon->engine);
 	command_all(daemon, WORKER_STOP);
 	for (unsigned i = 0; i < daemon->n_started; i++)
 		worker_join(relay->workers[i]);
@@ -474,6 +481,7 @@ int daemon_run(struct conf *conf, bool takeover)
 	};
 	int err = start_all(&daemon, conf);
 
+	daemon.serving = !err;
 	if (!err) {
 		if (daemon.relay.kern)
 			backend_show_start(&daemon.show, daemon.loop, &daemon.relay);

@@ -112,6 +112,8 @@ def test_another_user(bench, open_directory):
     daemon.process.send_signal(signal.SIGHUP)
     daemon.wait_for("client_log.reopened")
     assert log.stat().st_uid == NOBODY
+    daemon.stop()
+    assert inline.detach(bench.net.host).returncode == 0 and not os.path.exists(leaks.PINS), "not even an empty directory"
 
 
 def test_a_log_that_cannot_be_reopened_is_said(bench, open_directory):

@@ -11,6 +11,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -24,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum call { ACCEPT4, CONNECT, SOCKET, PIPE2, EPOLL_CTL, WRITE, BPF, CALL__MAX };
+enum call { ACCEPT4, CONNECT, SOCKET, PIPE2, EPOLL_CTL, WRITE, BPF, THREAD, CALL__MAX };
 
 #define ANY (-1)
 
@@ -136,6 +137,11 @@ ssize_t write(int fd, const void *bytes, size_t len)
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && fails(WRITE, 0))
 		return -1;
 	return NEXT(write)(fd, bytes, len);
+}
+
+int pthread_create(pthread_t *ret, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
+{
+	return fails(THREAD, 0) ? errno : NEXT(pthread_create)(ret, attr, fn, arg);
 }
 
 /* libbpf's way into the kernel. */

@@ -11,6 +11,7 @@
 #include "kern/deny.h"
 #include "kern/hook.h"
 #include "kern/inline.h"
+#include "kern/kern.h"
 
 const char cmd_detach_usage[] =
 	"usage: unproxy detach [--force]\n"
@@ -52,8 +53,10 @@ int cmd_detach(int argc, char **argv)
 	err = kern_inline_detach(NULL, force, &done, why, sizeof(why));
 	if (!err)
 		err = kern_hook_remove(NULL);
-	if (!err)
+	if (!err) {
 		kern_deny_sweep(NULL);
+		kern_sweep(NULL);
+	}
 	if (err) {
 		(void)fprintf(stderr, "unproxy detach: %s\n", *why ? why : strerror(-err));
 		return EXIT_FAILURE;

@@ -322,7 +322,7 @@ int deny_start(const struct deny_params *params, struct deny **ret)
 	err = bring_up(deny, params->file, why, sizeof(why));
 	if (err) {
 		log_error("deny.failed error=\"%s\"", *why ? why : strerror(-err));
-		free_all(deny, true);
+		free_all(deny, kern_deny_found(deny->kern));
 		return err;
 	}
 	if (deny_set_count(deny->set) > 0)

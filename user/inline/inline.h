@@ -52,6 +52,10 @@ void inline_listener_stats(const struct inline_engine *engine, struct stats_list
  * NULL is allowed. */
 void inline_stop(struct inline_engine *engine);
 
+/* As inline_stop(), for a start that came to nothing: what was there before inline_start() stays,
+ * what was not does not. */
+void inline_undo(struct inline_engine *engine);
+
 /* As inline_stop(), for another daemon that goes on: the programs stay in any case. */
 void inline_leave(struct inline_engine *engine);
 

@@ -20,6 +20,7 @@
 struct kern_deny {
 	struct deny_bpf *skel;
 	struct pin_dir pins; /* fd -1: another daemon's */
+	bool found;          /* ... an earlier one's list was there */
 };
 
 int kern_deny_fd(const struct kern_deny *deny)
@@ -36,6 +37,11 @@ void kern_deny_give(const struct kern_deny *deny, uid_t uid, gid_t gid)
 bool kern_deny_is_pinned(const struct kern_deny *deny)
 {
 	return deny->pins.fd >= 0;
+}
+
+bool kern_deny_found(const struct kern_deny *deny)
+{
+	return deny && deny->found;
 }
 
 static void list_path(const struct kern_deny *deny, const char *name, char *buf, size_t size)
@@ -103,8 +109,12 @@ static int pin(const struct kern_deny *deny)
 	list_path(deny, "list", path, sizeof(path));
 	list_path(deny, "new", fresh, sizeof(fresh));
 	(void)unlink(fresh);
-	if (bpf_obj_pin(kern_deny_fd(deny), fresh) < 0 || rename(fresh, path) < 0)
-		return -errno;
+	if (bpf_obj_pin(kern_deny_fd(deny), fresh) < 0 || rename(fresh, path) < 0) {
+		int err = -errno;
+
+		(void)unlink(fresh);
+		return err;
+	}
 	return 0;
 }
 
@@ -115,6 +125,7 @@ static int load(struct kern_deny *deny, uint32_t entries, char *why, size_t why_
 	int err;
 
 	pinned = deny->pins.fd < 0 ? -ENOENT : find_pinned(deny, &info);
+	deny->found = pinned >= 0;
 	err = bpf_map__set_max_entries(deny->skel->maps.deny_list, entries);
 	if (!err && pinned >= 0 && info.max_entries == entries)
 		err = bpf_map__reuse_fd(deny->skel->maps.deny_list, pinned);
@@ -162,7 +173,7 @@ int kern_deny_open(const struct kern_deny_params *params, struct kern_deny **ret
 	kern_quiet();
 	err = bring_up(deny, params, why, why_size);
 	if (err) {
-		kern_deny_close(deny, true);
+		kern_deny_close(deny, deny->found);
 		return err;
 	}
 	*ret = deny;

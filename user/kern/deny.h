@@ -34,11 +34,14 @@ void kern_deny_close(struct kern_deny *deny, bool keep);
 /* For kern_inline_params. Its own, not the caller's. */
 int kern_deny_fd(const struct kern_deny *deny);
 
-/* False: nobody will find it when we are gone. */
 /* As kern_give(). */
 void kern_deny_give(const struct kern_deny *deny, uid_t uid, gid_t gid);
 
+/* False: nobody will find it when we are gone. */
 bool kern_deny_is_pinned(const struct kern_deny *deny);
+
+/* An earlier daemon's list has been taken over. NULL is allowed. */
+bool kern_deny_found(const struct kern_deny *deny);
 
 /* Write an entry; the hits that the map has are kept. -ENOSPC: full. */
 int kern_deny_set(struct kern_deny *deny, const uint8_t ip[16], const struct up_deny *entry);

@@ -54,11 +54,14 @@ struct kern_shared kern_tell(const struct kern *kern);
 void kern_share(struct kern *kern, bool shared);
 bool kern_is_shared(const struct kern *kern);
 
-/* The directory of the pinned maps. */
 /* Its pins may be removed by uid, who the process is about to become. NULL is allowed. */
 void kern_give(const struct kern *kern, uid_t uid, gid_t gid);
 
+/* The directory of the pinned maps. */
 const char *kern_pin_path(const struct kern *kern);
+
+/* Remove what dead daemons have left below root (NULL: see kern_params). A live one's stays. */
+void kern_sweep(const char *pin_root);
 
 /* May this kernel use the path at all? Data-integrity fixes came late: 6.1.165, 6.12.75,
  * 6.18.16, and newer series. 0, or -EOPNOTSUPP and why. */

@@ -19,11 +19,13 @@
 #include <linux/magic.h>
 
 #include "base/cleanup.h"
+#include "kern/hook_pin.h"
 #include "kern/internal.h"
 #include "relay.skel.h"
 
 #define BPFFS "/sys/fs/bpf"
 #define INSTANCES_MAX 64
+#define RELAY_PINS "relay"
 
 static int mount_bpffs(void)
 {
@@ -99,9 +101,9 @@ int kern_pin_claim(struct kern *kern, const char *root)
 		char path[sizeof(kern->pin_path)];
 
 		if (i == 0)
-			snprintf(path, sizeof(path), "%s/relay", root);
+			snprintf(path, sizeof(path), "%s/" RELAY_PINS, root);
 		else
-			snprintf(path, sizeof(path), "%s/relay-%d", root, i);
+			snprintf(path, sizeof(path), "%s/" RELAY_PINS "-%d", root, i);
 		fd = kern_pin_lock(path, true);
 		if (fd >= 0) {
 			memcpy(kern->pin_path, path, sizeof(path));
@@ -115,6 +117,11 @@ int kern_pin_claim(struct kern *kern, const char *root)
 	kern_pin_empty(fd);
 	kern->pin_dir_fd = fd;
 	return 0;
+}
+
+void kern_sweep(const char *pin_root)
+{
+	pin_sweep(pin_root, RELAY_PINS);
 }
 
 #define MAPS 8

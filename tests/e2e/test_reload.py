@@ -12,7 +12,7 @@ import pytest
 
 from conftest import STAND_IN
 from harness import daemon as d
-from harness import headers, inline, peer
+from harness import headers, inline, leaks, peer
 from harness.apps import Recorder, ask, echo, read_all
 from harness.netns import HOST4
 from harness.wait import until
@@ -269,6 +269,49 @@ def test_an_inline_listener_comes_and_goes(bench):
     s.close()
     daemon.records(3, listener="inl", reason="client_fin")
     assert echo(bench.net.client, HOST4, d.PORT)
+
+
+def test_without_a_listener_the_engine_rests(bench):
+    """Nothing of it stays on the host once its last flow is over, and it comes back with the next listener: also in the sandbox."""
+    daemon = bench.daemon(main(inline.listener("inl", port=8100)), cls=inline.InlineDaemon)
+    bench.snapshot = None  # the engine's own descriptors come and go
+    host, rests = bench.net.host, 0
+    app = Recorder(host, 8100, HOST4)
+    Recorder(host, 3000)
+
+    def is_off():
+        return len(daemon.events("inline.off")) == rests and not inline.ours(host, "wire") and not os.path.exists(inline.PINS)
+    for _ in range(2):
+        reload(daemon, main())
+        rests += 1
+        until(is_off, daemon.log)
+        inline.assert_nothing_left(host)
+        assert ask(bench.net.client, HOST4, 8100, b"x") == (b"x", "eof") and echo(bench.net.client, HOST4, d.PORT)
+        assert "8100" not in daemon.ask("conns", "engine=inline") + daemon.ask("kill", "listener=inl")
+        reload(daemon, main(inline.listener("inl", port=8100)))
+        assert len(daemon.events("inline.on")) == rests + 1 and inline.ours(host, "wire")
+
+    seen = len(app.seen)
+    s = connect(bench, 8100)
+    reload(daemon, main())
+    assert ping(s, b"q") and bytes(app.seen[seen]) == b"pq"
+    s.close()
+    daemon.records(1, listener="inl", reason="client_fin")
+    assert inline.ours(host, "wire") and json.loads(daemon.ask("status", "--json"))["engines"]["inline"]["interfaces"]
+    for row in inline.dump("flows"):  # it has ended and lingers for a minute: not to be waited for here
+        leaks.bpftool("map", "delete", "pinned", os.path.join(inline.PINS, "flows"), "key", *row["key"])
+    rests += 1
+    until(is_off, daemon.log)
+    inline.assert_nothing_left(host)
+
+    other = bench.daemon(inline.listener("app", port=8200), cls=inline.InlineDaemon)
+    bench.snapshot = None
+    reload(daemon, main(inline.listener("inl", port=8100)), event="reload.refused")
+    error = json.loads(daemon.ask("status", "--json", expect=1))["configuration"]["error"]
+    assert "another instance runs" in error, error
+    other.stop()
+    reload(daemon, main(inline.listener("inl", port=8100)))
+    assert echo(bench.net.client, HOST4, 8100)
 
 
 def test_the_first_listener_that_relays(bench):

@@ -18,6 +18,10 @@ void inline_stats(struct inline_engine *engine, struct stats *ret)
 {
 	if (!engine)
 		return;
+	if (!engine->kern) { /* it rests */
+		stats_sum(&ret->inl.counts, &engine->events.counts);
+		return;
+	}
 	figures_tell(&engine->figures, &engine->events, engine->kern, engine->hook, ret);
 	attach_names(&engine->attach, ret->interfaces, sizeof(ret->interfaces));
 	ret->inl.hook = engine->hook_part;
@@ -134,14 +138,11 @@ static void say_on(const struct inline_engine *engine)
 		 engine->policy.n_listeners, engine->adopted, kern_inline_pin_path(engine->kern));
 }
 
-static int bring_up(struct inline_engine *engine)
+/* All that is in the kernel, for engine->policy. */
+static int attach(struct inline_engine *engine)
 {
-	int err = policy_build(&engine->policy, engine->conf, engine->drained, engine->context);
+	int err = attach_check(&engine->attach);
 
-	if (!err)
-		err = events_init(&engine->events);
-	if (!err)
-		err = attach_check(&engine->attach);
 	if (!err)
 		err = open_kern(engine);
 	if (!err)
@@ -152,15 +153,46 @@ static int bring_up(struct inline_engine *engine)
 	open_hook(engine); /* before the first connection */
 	engine->attach.kern = engine->kern;
 	err = attach_all(&engine->attach);
-	return err ? err : tend_begin(engine);
+	if (!err)
+		err = tend_begin(engine);
+	if (!err)
+		say_on(engine);
+	return err;
 }
 
-static void free_engine(struct inline_engine *engine, bool detach)
+/* Nothing there is no error. */
+static void let_go(struct inline_engine *engine, bool detach)
 {
-	kern_inline_close(engine->kern, detach);
-	kern_hook_close(engine->hook);
-	if (detach)
+	bool remove = detach && engine->kern;
+
+	kern_inline_close(TAKE_PTR(engine->kern), detach);
+	kern_hook_close(TAKE_PTR(engine->hook));
+	if (remove)
 		(void)kern_hook_remove(NULL);
+	engine->attach.kern = NULL;
+}
+
+/* What was there before goes on; what we began does not stay half done. */
+static void undo(struct inline_engine *engine)
+{
+	let_go(engine, engine->kern && !kern_inline_adopted(engine->kern));
+}
+
+static int bring_up(struct inline_engine *engine)
+{
+	int err = policy_build(&engine->policy, engine->conf, engine->drained, engine->context);
+
+	if (!err)
+		err = events_init(&engine->events);
+	if (!err)
+		err = attach(engine);
+	if (err)
+		undo(engine);
+	return err;
+}
+
+static void free_engine(struct inline_engine *engine)
+{
 	events_free(&engine->events);
 	figures_free(&engine->figures);
 	attach_free(&engine->attach);
@@ -191,12 +223,10 @@ int inline_start(const struct inline_params *params, struct inline_engine **ret)
 	};
 	err = bring_up(engine);
 	if (err) {
-		/* What was there before goes on; what we began does not stay half done. */
-		free_engine(engine, engine->kern && !kern_inline_adopted(engine->kern));
+		free_engine(engine);
 		return err;
 	}
 	engine->attach.error = NULL;
-	say_on(engine);
 	*ret = engine;
 	return 0;
 }
@@ -224,6 +254,48 @@ static int change_over(struct inline_engine *engine, const struct conf *conf,
 	return err;
 }
 
+/* Go by a policy while the kernel's side of it is made. */
+static void swap(struct inline_engine *engine, const struct conf **conf, struct policy *policy)
+{
+	const struct conf *conf_before = engine->conf;
+	struct policy before = engine->policy;
+
+	engine->conf = engine->attach.conf = *conf;
+	engine->policy = *policy;
+	*conf = conf_before;
+	*policy = before;
+}
+
+/* As change_over(), from rest. */
+static int wake(struct inline_engine *engine, const struct conf *conf, struct policy *next,
+		struct conf_error *error)
+{
+	int err;
+
+	if (!next->n_listeners)
+		return 0;
+	swap(engine, &conf, next);
+	engine->attach.error = error;
+	err = attach(engine);
+	engine->attach.error = NULL;
+	swap(engine, &conf, next);
+	if (err)
+		undo(engine);
+	return err;
+}
+
+void inline_rest(struct inline_engine *engine)
+{
+	tend_end(engine, true);
+	let_go(engine, true);
+	figures_free(&engine->figures);
+	engine->figures = (struct figures){ 0 };
+	engine->hook_part = (struct stats_part){ 0 };
+	engine->adopted = 0;
+	engine->events_lost = 0;
+	log_info("inline.off action=detached reason=\"no listener is left, and no connection\"");
+}
+
 static void take_on(struct inline_engine *engine, const struct conf *conf, struct policy *next,
 		    struct inline_counters *counters)
 {
@@ -247,7 +319,8 @@ int inline_reload(struct inline_engine *engine, const struct conf *conf, struct 
 	counters = events_counters(&engine->events, &next);
 	if (!counters)
 		return -ENOMEM;
-	err = change_over(engine, conf, &next, error);
+	err = engine->kern ? change_over(engine, conf, &next, error)
+			   : wake(engine, conf, &next, error);
 	if (err) {
 		free(counters);
 		return err;
@@ -269,9 +342,12 @@ static void say_off(const struct inline_engine *engine, bool detach)
 
 static void stop(struct inline_engine *engine, bool detach)
 {
-	tend_end(engine, detach);
-	say_off(engine, detach);
-	free_engine(engine, detach);
+	if (engine->kern) {
+		tend_end(engine, detach);
+		say_off(engine, detach);
+		let_go(engine, detach);
+	}
+	free_engine(engine);
 }
 
 void inline_stop(struct inline_engine *engine)
@@ -283,7 +359,7 @@ void inline_stop(struct inline_engine *engine)
 void inline_undo(struct inline_engine *engine)
 {
 	if (engine)
-		stop(engine, !kern_inline_adopted(engine->kern));
+		stop(engine, engine->kern && !kern_inline_adopted(engine->kern));
 }
 
 void inline_leave(struct inline_engine *engine)

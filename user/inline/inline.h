@@ -34,7 +34,8 @@ struct inline_params {
 int inline_start(const struct inline_params *params, struct inline_engine **ret);
 
 /* Go by another configuration's listeners from now on, drained ones included, and put the
- * programs on the interfaces that came with it; established connections are left alone.
+ * programs on the interfaces that came with it; established connections are left alone. Without
+ * a listener the last flow's end takes all off the host, and the next listener puts it there again.
  * conf is referred to until the next. 0, or -errno with *error filled: nothing has changed. */
 int inline_reload(struct inline_engine *engine, const struct conf *conf, struct conf_error *error);
 
@@ -59,7 +60,7 @@ void inline_undo(struct inline_engine *engine);
 /* As inline_stop(), for another daemon that goes on: the programs stay in any case. */
 void inline_leave(struct inline_engine *engine);
 
-/* What it has to tell of its connections. */
+/* What it has to tell of its connections; no maps: it rests. */
 const struct kern_inline *inline_kern(const struct inline_engine *engine);
 const struct events *inline_events(const struct inline_engine *engine);
 

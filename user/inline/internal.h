@@ -14,8 +14,8 @@ struct inline_engine {
 	const struct conf *conf;
 	struct loop *loop;
 	int deny_fd;
-	struct kern_inline *kern;
-	struct kern_hook *hook; /* NULL: apps are not told of their clients */
+	struct kern_inline *kern; /* NULL: it rests, until a listener comes */
+	struct kern_hook *hook;   /* NULL: apps are not told of their clients */
 	struct stats_part hook_part;
 	policy_drained_fn *drained; /* NULL: no listener is */
 	void *context;              /* ... for that */
@@ -30,9 +30,13 @@ struct inline_engine {
 	uint64_t sweep_pause, heal_pause; /* ticks until the next */
 	uint64_t events_lost;             /* said so already */
 	size_t adopted;                   /* connections taken over */
+	bool unused;                      /* at the last tick: no listener, no flow */
 	bool stale_ports;                 /* roles of listeners that are gone */
 	bool settling;                    /* the table waits for an empty ring, to be compared */
 };
+
+/* With no listener and no flow: nothing stays in the kernel, until a listener comes. */
+void inline_rest(struct inline_engine *engine);
 
 /* ---- tend.c: what is done while it runs ---- */
 

@@ -153,6 +153,16 @@ static void heal(struct inline_engine *engine)
 	engine->heal_pause = 1 + rest_after(from_us);
 }
 
+/* Twice in a row: a packet may be on its way through the programs, with a listener in hand that
+ * has just been removed. */
+static bool is_over(struct inline_engine *engine)
+{
+	bool before = engine->unused;
+
+	engine->unused = !engine->policy.n_listeners && kern_inline_is_empty(engine->kern);
+	return before && engine->unused;
+}
+
 static void on_tick(struct loop_timer *timer)
 {
 	struct inline_engine *engine = container_of(timer, struct inline_engine, tick);
@@ -160,6 +170,11 @@ static void on_tick(struct loop_timer *timer)
 	take_clock(engine);
 	sweep(engine);
 	heal(engine);
+	if (is_over(engine)) {
+		know_flows(engine); /* none, whatever has been told of them */
+		inline_rest(engine);
+		return;
+	}
 	if (++engine->ticks % MINUTE_TICKS == 0) {
 		report_lost(engine);
 		tend_prune_ports(engine);

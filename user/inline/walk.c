@@ -46,6 +46,8 @@ bool inline_walk_next(const struct inline_engine *engine, struct inline_walk *wa
 	int err;
 
 	walk->kern = inline_kern(engine);
+	if (!walk->kern)
+		return false;
 	walk->events = inline_events(engine);
 	err = kern_inline_next_flows(walk->kern, &walk->place, on_flow, walk);
 	if (err && !walk->error)

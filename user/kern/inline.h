@@ -93,6 +93,9 @@ int kern_inline_set_ports(struct kern_inline *kern, const struct up_ports *ports
 typedef void kern_flow_fn(void *context, const struct up_flow_key *key, const struct up_flow *flow);
 int kern_inline_each_flow(const struct kern_inline *kern, kern_flow_fn *fn, void *context);
 
+/* Is there none, not even one that has ended and lingers? A look at each bucket: milliseconds. */
+bool kern_inline_is_empty(const struct kern_inline *kern);
+
 /* A walk in steps, over so many of them each time. Zeroed: at the beginning. */
 struct kern_flow_walk {
 	uint32_t place;

@@ -166,6 +166,14 @@ int kern_inline_each_flow(const struct kern_inline *kern, kern_flow_fn *fn, void
 	return 0;
 }
 
+bool kern_inline_is_empty(const struct kern_inline *kern)
+{
+	struct up_flow_key key;
+
+	return bpf_map_get_next_key(bpf_map__fd(kern->skel->maps.flows), NULL, &key) < 0 &&
+	       errno == ENOENT;
+}
+
 int kern_inline_next_flows(const struct kern_inline *kern, struct kern_flow_walk *walk,
 			   kern_flow_fn *fn, void *context)
 {

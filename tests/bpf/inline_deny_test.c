@@ -236,23 +236,13 @@ static void a_plain_client_that_says_nothing(void)
 static void a_stranger(void)
 {
 	struct up_trust_key trust = { .prefix_len = 32 + 128, .listener = LISTENER };
-	struct segment first = syn(), expect;
-	struct up_flow flow;
 
 	lab.options = UP_FLOW_PASS_OTHERS;
 	lab_listen();
 	memcpy(trust.ip, lab.wire.remote, sizeof(trust.ip));
 	assert_int_equal(bpf_map_delete_elem(bpf_map__fd(lab.skel->maps.trust), &trust), 0);
 	deny_balancer();
-	in_drops(&first);
-	expect = owns(&first, 0, 0, RST | ACK);
-	memset(expect.options, 1, sizeof(expect.options));
-	expect.seq = 0;
-	expect.window = 0;
-	replied(&expect);
-	assert_false(lab_flow(&flow));
-	event_is(UP_EVENT_REFUSED);
-	assert_int_equal(lab.event.reason, UP_REASON_DENIED);
+	syn_refused(UP_REASON_DENIED);
 	assert_int_equal(STAT(refused), 1);
 	assert_int_equal(STAT(untrusted), 0);
 }

@@ -192,6 +192,22 @@ void both_reset(const struct segment *in, uint32_t at, uint32_t heard)
 	replied(&expect);
 }
 
+void syn_refused(enum up_reason reason)
+{
+	struct segment first = syn(), expect = owns(&first, 0, 0, RST | ACK);
+	struct up_flow flow;
+
+	in_drops(&first);
+	memset(expect.options, 1, sizeof(expect.options));
+	expect.seq = 0;
+	expect.window = 0;
+	replied(&expect);
+	assert_false(lab_flow(&flow));
+	event_is(UP_EVENT_REFUSED);
+	assert_int_equal(lab.event.reason, reason);
+	assert_int_equal(STAT(resets_sent), 1);
+}
+
 void handshake(void)
 {
 	struct segment first = syn(), second = syn_ack();

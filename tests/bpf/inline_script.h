@@ -46,6 +46,10 @@ struct segment answered(const struct segment *in, uint8_t flags);
 /* The packet that is refused becomes a RST to the host, and one to the sender. */
 void both_reset(const struct segment *in, uint32_t at, uint32_t heard);
 
+/* A SYN that is refused: the sender gets a RST, the host nothing, and no flow is made. The event
+ * is taken. */
+void syn_refused(enum up_reason reason);
+
 /* SYN and SYN-ACK, both passed. */
 void handshake(void);
 /* With a header and payload in one segment; the event is taken. */

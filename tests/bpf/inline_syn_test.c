@@ -55,35 +55,17 @@ static void trusted_by_network(void)
 	in_passes(&first, &first);
 }
 
-/* The SYN is answered by a RST, and leaves no flow. */
-static void syn_is_refused(uint16_t reason)
-{
-	struct segment first = syn(), expect;
-	struct up_flow flow;
-
-	in_drops(&first);
-	expect = owns(&first, 0, 0, RST | ACK);
-	memset(expect.options, 1, sizeof(expect.options));
-	expect.seq = 0;
-	expect.window = 0;
-	replied(&expect);
-	assert_false(lab_flow(&flow));
-	event_is(UP_EVENT_REFUSED);
-	assert_int_equal(lab.event.reason, reason);
-	assert_int_equal(STAT(resets_sent), 1);
-}
-
 static void untrusted_is_reset(void)
 {
 	distrust();
-	syn_is_refused(UP_REASON_UNTRUSTED);
+	syn_refused(UP_REASON_UNTRUSTED);
 	assert_int_equal(STAT(untrusted), 1);
 }
 
 static void drained_takes_nobody(void)
 {
 	listen_with(UP_FLOW_DRAINING);
-	syn_is_refused(UP_REASON_DRAINING);
+	syn_refused(UP_REASON_DRAINING);
 	assert_int_equal(STAT(refused), 1);
 	assert_int_equal(STAT(untrusted), 0);
 }
@@ -92,7 +74,7 @@ static void drained_lets_nobody_pass(void)
 {
 	listen_with(UP_FLOW_DRAINING | UP_FLOW_PASS_OTHERS);
 	distrust();
-	syn_is_refused(UP_REASON_DRAINING);
+	syn_refused(UP_REASON_DRAINING);
 }
 
 /* Who had begun before goes on. */

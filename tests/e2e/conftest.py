@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import zlib
 
 import pytest
@@ -13,6 +14,7 @@ from harness import apps
 from harness import daemon as d
 from harness import inline as i
 from harness import leaks, netns, peer, tools
+from harness.root import Root
 from harness.wait import until
 
 STAND_IN = os.environ.get("E2E_STAND_IN")
@@ -230,6 +232,31 @@ def serve(request, bench):
 @pytest.fixture
 def bench(request, net, tmp_path):
     yield from serve(request, Bench(net, tmp_path))
+
+
+@pytest.fixture
+def host(bench):
+    return bench.net.host
+
+
+@pytest.fixture
+def start_inline(bench):
+    """A daemon of inline listeners: the given sections, or one listener."""
+    def run(*sections, general="", **options):
+        text = d.section("unproxy") + general + "".join(sections or [i.listener()])
+        return bench.daemon(text, cls=i.InlineDaemon, **options)
+    return run
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A root file system to install into."""
+    try:
+        over = Root(tmp_path / "over")
+    except subprocess.CalledProcessError as e:
+        pytest.skip(f"SKIP: no overlayfs here: {e}")
+    yield over
+    over.close()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from conftest import STAND_IN
 from harness import daemon as d
 from harness import headers, tools
-from harness.apps import Recorder, ask, echo, read_all
+from harness.apps import Recorder, ask, echo, read_all, send_and_read
 from harness.netns import EXTRA4, HOST4, HOST6
 from harness.wait import until
 
@@ -494,13 +494,7 @@ def test_sigterm_drains(bench, path, through):
     until(lambda: not listens(bench), "it stops listening")
     assert ping(s) and daemon.alive()
     data = os.urandom(3000000)
-    got = []
-    reader = __import__("threading").Thread(target=lambda: got.append(read_all(s)))
-    reader.start()
-    s.sendall(data)
-    s.shutdown(socket.SHUT_WR)
-    reader.join(20)
-    assert got == [(data, "eof")]
+    assert send_and_read(s, data) == (data, "eof")
     s.close()
     assert daemon.exit_code() == 0
 

@@ -14,7 +14,7 @@ from conftest import STAND_IN
 from harness import daemon as d
 from harness import headers
 from harness import inline as i
-from harness.apps import Recorder, ask, echo, read_all
+from harness.apps import Recorder, ask, echo, read_all, send_quietly
 from harness.faults import Faults
 from harness.netns import HOST4
 from harness.wait import until
@@ -146,15 +146,6 @@ def test_epoll_that_would_keep_quiet(bench, faults, start):
     assert [r["reason"] for r in daemon.records(2)] == ["client_fin", "no_resources"]
     Recorder(bench.net.host, d.BACKEND_PORT)
     works(bench)
-
-
-def send_quietly(s, data):
-    """All, and the end; or as much as goes."""
-    try:
-        s.sendall(data)
-        s.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass
 
 
 def test_a_listener_that_cannot_be_watched(bench, faults, start):

@@ -11,7 +11,6 @@ import subprocess
 import pytest
 
 from conftest import BARE
-from harness import daemon as d
 from harness import headers
 from harness.netns import CLIENT4, HOST4, HOST6
 from harness.wait import until

@@ -15,19 +15,9 @@ from harness import daemon as d
 from harness import headers, inline, leaks, tools
 from harness.apps import Recorder, echo
 from harness.netns import HOST4
-from harness.root import Root
 from harness.wait import until
 
 pytestmark = pytest.mark.skipif(bool(STAND_IN), reason="SKIP: a stand-in is not installed")
-
-@pytest.fixture
-def root(tmp_path):
-    try:
-        root = Root(tmp_path / "over")
-    except subprocess.CalledProcessError as e:
-        pytest.skip(f"SKIP: no overlayfs here: {e}")
-    yield root
-    root.close()
 
 
 def bpf_objects():

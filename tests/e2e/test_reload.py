@@ -6,14 +6,13 @@ import re
 import signal
 import socket
 import subprocess
-import threading
 
 import pytest
 
 from conftest import STAND_IN
 from harness import daemon as d
 from harness import headers, inline, leaks, peer
-from harness.apps import Recorder, ask, echo, read_all
+from harness.apps import Recorder, ask, echo, read_all, send_and_read
 from harness.netns import HOST4
 from harness.wait import until
 
@@ -140,13 +139,7 @@ def test_a_removed_listener_drains(bench):
     assert said["removed"] == "1" and said["added"] == "0" and said["listeners"] == "1"
     assert refused(bench, 8100)
     data = os.urandom(3000000)
-    got = []
-    reader = threading.Thread(target=lambda: got.append(read_all(s)))
-    reader.start()
-    s.sendall(data)
-    s.shutdown(socket.SHUT_WR)
-    reader.join(20)
-    assert got == [(data, "eof")]
+    assert send_and_read(s, data) == (data, "eof")
     s.close()
     record, = daemon.records(1, listener="goes")
     assert record["backend_name"] == "away" and record["bytes_up"] == 3000001

@@ -2,8 +2,6 @@
 """What a start says: five lines by design, whatever the number of listeners."""
 import os
 
-import pytest
-
 from harness import daemon as d
 from harness import inline
 

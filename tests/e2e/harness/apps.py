@@ -66,6 +66,24 @@ def read_all(s):
         return data, "rst"
 
 
+def send_quietly(s, data):
+    """All, and the end; or as much as goes."""
+    try:
+        s.sendall(data)
+        s.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+
+def send_and_read(s, data):
+    """Both at once, on a connection that stands: more than anything on the way holds. Returns what read_all() does."""
+    sender = threading.Thread(target=send_quietly, args=(s, data))
+    sender.start()
+    got = read_all(s)
+    sender.join()
+    return got
+
+
 def ask(ns, address, port, data, source=None, finish=True):
     """Send, half-close, read all. Returns (answer, "eof" or "rst")."""
     s = ns.socket(address, source)

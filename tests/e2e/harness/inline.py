@@ -13,6 +13,7 @@ HOOK_PINS = os.path.join(leaks.PINS, "hook-inline")
 PORT = 8080
 HANDLE = "0x7570"
 WAYS = ("ingress", "egress")
+BOTH = [("ingress", "up_in_eth"), ("egress", "up_out_eth")]  # ours() of an interface with link headers
 STATES = ["syn", "header", "open", "refused"]
 ENDED = 0x10  # up_flow.marks
 
@@ -53,6 +54,10 @@ class InlineDaemon(d.Daemon):
 
 def detach(ns, *words):
     return subprocess.run(ns.argv([tools.UNPROXY, "detach", *words]), capture_output=True, text=True, timeout=20)
+
+
+def tc_do(ns, *words):
+    subprocess.run(ns.argv(["tc", *words]), check=True, capture_output=True, timeout=20)
 
 
 def tc(ns, *words):

@@ -31,7 +31,6 @@
 #define TCP_RST 0x04
 #define TCP_PSH 0x08
 #define TCP_ACK 0x10
-#define TCP_URG 0x20
 
 #define TCP_MIN 20
 #define TCP_MAX 60

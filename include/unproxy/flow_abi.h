@@ -57,7 +57,6 @@ enum up_flow_option {
 	UP_FLOW_V4_IN_TCP6 = 0x02,  /* v1_ipv4_in_tcp6 */
 	UP_FLOW_TIMESTAMPS = 0x04,  /* the connection has TCP timestamps */
 	UP_FLOW_PASS_OTHERS = 0x08, /* sources not in trust are left alone, not reset */
-	UP_FLOW_ANY_ADDRESS = 0x10, /* the listener has no address: only what is local here */
 	UP_FLOW_DRAINING = 0x20,    /* the listener takes no new connections */
 };
 

@@ -136,8 +136,6 @@ static int add_listen(struct policy *policy, const struct conf_listener *conf, u
 		listen->options |= UP_FLOW_PASS_OTHERS;
 	if (addr)
 		memcpy(keys[policy->n_listens - 1].ip, addr->ip, sizeof(addr->ip));
-	else
-		listen->options |= UP_FLOW_ANY_ADDRESS;
 	return 0;
 }
 

@@ -77,7 +77,7 @@ static void any_address_same_port(void **state)
 	build(&listener, 1, &policy);
 	assert_int_equal(policy.n_listens, 1);
 	assert_memory_equal(policy.keys[0].ip, zero, 16);
-	assert_int_equal(policy.listens[0].options, UP_FLOW_ANY_ADDRESS);
+	assert_int_equal(policy.listens[0].options, 0);
 	assert_int_equal(policy.ports.role[80], UP_PORT_WIRE | UP_PORT_APP);
 	policy_free(&policy);
 }
@@ -179,8 +179,8 @@ static void a_drained_one(void **state)
 	struct policy policy = { 0 };
 
 	assert_int_equal(policy_build(&policy, &conf, is_drained, "b"), 0);
-	assert_int_equal(policy.listens[0].options, UP_FLOW_ANY_ADDRESS);
-	assert_int_equal(policy.listens[1].options, UP_FLOW_ANY_ADDRESS | UP_FLOW_DRAINING);
+	assert_int_equal(policy.listens[0].options, 0);
+	assert_int_equal(policy.listens[1].options, UP_FLOW_DRAINING);
 	assert_int_equal(policy.n_trust, 2);
 	policy_free(&policy);
 }

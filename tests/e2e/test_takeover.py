@@ -272,6 +272,8 @@ def test_every_state(bench, path):
     ended = bench.daemons[-1].records(40, event="end")
     assert {(r["bytes_up"], r["bytes_down"]) for r in ended} == {(100001, 3070000)}
     assert {r["version"] for r in ended} == {1, 2} and {r["reason"] for r in ended} == {"client_fin"}, ended[0]
+    status = json.loads(bench.daemons[-1].ask("status", "--json"))
+    assert status["maps"]["connections"]["used"] == 0, "counted once, taken off once"
 
 
 def test_while_the_server_is_slow_to_answer(bench):

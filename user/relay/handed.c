@@ -340,8 +340,8 @@ void handed_resume(struct session *session, uint64_t timer_us)
 	bool accelerated = session->flows[UP].accel || session->flows[DOWN].accel;
 
 	list_append(accelerated ? &worker->accelerated : &worker->sessions, &session->all);
-	if (worker->relay->kern && kern_is_shared(worker->relay->kern) && !session->shown_cookie)
-		session->shown_cookie = socket_cookie(session->legs[FRONT].source.fd);
+	if (worker->relay->kern && kern_is_shared(worker->relay->kern))
+		show_begun(session); /* there already, if the other process had come to it */
 	kernel_unpark(session);
 	session->settled = false;
 	list_append(&worker->young, &session->turn);

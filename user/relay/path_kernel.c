@@ -213,7 +213,7 @@ int kernel_begin(struct session *session)
 	if (err)
 		accel_drop(session, UP);
 	else /* the program shows what it parses */
-		show_begun(session, session->flows[UP].accel->dir.shared->cookie);
+		show_begun(session);
 	return err;
 }
 

@@ -145,7 +145,7 @@ void session_let_go(struct session *session)
 {
 	kernel_forget(session);
 	if (session->worker->relay->kern_told)
-		session->shown_cookie = 0; /* the other process shows it there, too */
+		show_let_go(session);
 	leave(session);
 	session->closes = LEG_CLOSE_LET_GO;
 	session_release(session);

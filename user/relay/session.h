@@ -74,7 +74,7 @@ struct session {
 	struct flow flows[2];
 	uint64_t accepted_us; /* CLOCK_MONOTONIC */
 	uint32_t header_us, connect_us;
-	uint64_t shown_cookie;  /* key in the `connections` map; 0: not shown */
+	uint64_t cookie;        /* the front's, by which people know it; 0: not asked for yet */
 	uint64_t idle_bytes;    /* total at the last look of the idle timer */
 	uint64_t idle_since_us; /* when it last grew */
 	uint8_t *tlvs;
@@ -92,6 +92,7 @@ struct session {
 	bool plain : 1;     /* no header to come: a client of a listener of both kinds */
 	uint8_t closes : 2; /* the end of both legs, enum leg_close */
 	bool settled : 1;   /* no longer in worker->young */
+	bool shown : 1;     /* in the `connections` map, or about to be */
 	bool stacked : 1;   /* a second header behind the first */
 	bool stays : 1;     /* not for the process that takes over */
 	const char *reason; /* static string; set once, at the end */

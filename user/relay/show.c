@@ -31,22 +31,36 @@ static void count_shown(struct worker *worker, int change)
 	__atomic_store_n(&worker->n_shown, worker->n_shown + (uint32_t)change, __ATOMIC_RELAXED);
 }
 
-void show_begun(struct session *session, uint64_t cookie)
+uint64_t show_number(struct session *session)
 {
-	session->shown_cookie = cookie;
-	if (cookie)
-		count_shown(session->worker, 1);
+	if (!session->cookie)
+		session->cookie = socket_cookie(session->legs[FRONT].source.fd);
+	return session->cookie;
+}
+
+void show_begun(struct session *session)
+{
+	if (session->shown || !show_number(session))
+		return;
+	session->shown = true;
+	count_shown(session->worker, 1);
+}
+
+void show_let_go(struct session *session)
+{
+	if (!session->shown)
+		return;
+	session->shown = false;
+	count_shown(session->worker, -1);
 }
 
 void show_gone(struct session *session)
 {
-	struct kern *kern = session->worker->relay->kern;
-
 	/* The program has shown what it parsed; show_tick() the rest. */
-	if (!kern || !session->shown_cookie)
+	if (!session->shown)
 		return;
-	kern_hide(kern, &session->shown_cookie, 1);
-	count_shown(session->worker, -1);
+	kern_hide(session->worker->relay->kern, &session->cookie, 1);
+	show_let_go(session);
 }
 
 static void describe(struct session *session, struct up_conn *ret)
@@ -79,11 +93,10 @@ static void flush(struct worker *worker, struct batch *batch)
 
 static void show(struct session *session, struct batch *batch)
 {
-	if (!session->shown_cookie)
-		show_begun(session, socket_cookie(session->legs[FRONT].source.fd));
-	if (!session->shown_cookie)
+	show_begun(session);
+	if (!session->shown)
 		return;
-	batch->cookies[batch->count] = session->shown_cookie;
+	batch->cookies[batch->count] = session->cookie;
 	describe(session, &batch->conns[batch->count++]);
 	if (batch->count == SHOW_BATCH)
 		flush(session->worker, batch);

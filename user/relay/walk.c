@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/socket.h"
 #include "relay/record.h"
 #include "relay/session.h"
+#include "relay/show.h"
 
 /* A batch is over after so long, looked at each so many sessions. */
 #define BATCH_US 500
@@ -28,10 +28,8 @@ void walk_step_off(struct worker *worker, struct session *session)
 
 static void describe(struct session *session, struct conn *ret)
 {
-	if (!session->shown_cookie)
-		session->shown_cookie = socket_cookie(session->legs[FRONT].source.fd);
 	*ret = (struct conn){
-		.number = session->shown_cookie,
+		.number = show_number(session),
 		.state = session_state_name((enum session_state)session->state),
 		.record = record_live(session),
 		.tlvs = session->tlvs,

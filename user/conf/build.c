@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/addr.h"
+#include "base/cleanup.h"
 #include "conf/value.h"
 #include "unproxy/flow_abi.h"
 
@@ -232,9 +233,9 @@ static void keep_line(struct conf_listener *listener, const struct key *key, uns
 		listener->binds[i - 1].line = line;
 	if (type == KEY_PORT)
 		listener->port_line = line;
-	if (type == KEY_INTERFACES)
+	if (type == KEY_INTERFACES && !listener->interfaces_line)
 		listener->interfaces_line = line;
-	if (type == KEY_TRUST)
+	if (type == KEY_TRUST && !listener->trust_line)
 		listener->trust_line = line;
 	if (key->offset == offsetof(struct conf_listener, header))
 		listener->header_line = line;
@@ -246,11 +247,64 @@ static void keep_server_line(struct conf_backend *backend, enum key_type type, u
 		backend->servers[backend->n_servers - 1].line = line;
 }
 
+static void keep_unproxy_line(struct build *build, const struct key *key, unsigned line)
+{
+	if (key->offset == offsetof(struct conf, user))
+		build->user_line = line;
+	if (key->offset == offsetof(struct conf, group))
+		build->group_line = line;
+}
+
+static int set_line(struct build *build, const struct build_section *section, const struct key *key,
+		    const char *value, unsigned line)
+{
+	char why[256];
+
+	if (key_set(key, section->owner, value, why, sizeof(why)) < 0)
+		return build_fail(build, line, key->name, "%s", why);
+	if (section->kind == KEY_UNPROXY)
+		keep_unproxy_line(build, key, line);
+	if (section->kind == KEY_LISTENER)
+		keep_line(section->owner, key, line);
+	if (section->kind == KEY_BACKEND)
+		keep_server_line(section->owner, key->type, line);
+	return 0;
+}
+
+static bool is_list(enum key_type type)
+{
+	return type == KEY_TRUST || type == KEY_BINDS || type == KEY_ADDRESSES ||
+	       type == KEY_INTERFACES;
+}
+
+/* A value that goes on over lines, each but the last with a comma at its end. */
+static int set_lines(struct build *build, const struct build_section *section,
+		     const struct key *key, const char *value, unsigned line)
+{
+	const char *at = value, *end;
+	int r = 0;
+
+	while (r == 0 && (end = strchr(at, '\n'))) {
+		_cleanup_free_ char *part = strndup(at, (size_t)(end - at) - 1);
+		size_t lines = strspn(end, "\n");
+
+		if (!part)
+			return build_fail(build, line, key->name, "out of memory");
+		if (!is_list(key->type))
+			return build_fail(build, line, key->name,
+					  "ends in a comma, so that line %zu would be a part of it",
+					  line + lines);
+		r = set_line(build, section, key, part, line);
+		line += (unsigned)lines;
+		at = end + lines;
+	}
+	return r < 0 ? r : set_line(build, section, key, at, line);
+}
+
 int build_entry(struct build *build, struct build_section *section, const char *name,
 		const char *value, unsigned line)
 {
 	const struct key *key = key_find(section->kind, name);
-	char why[256];
 	unsigned *seen;
 
 	if (!key)
@@ -261,16 +315,11 @@ int build_entry(struct build *build, struct build_section *section, const char *
 	if (*seen == 0)
 		*seen = line ? line : 1;
 
+	if (build->file && strchr(value, '\n'))
+		return set_lines(build, section, key, value, line);
 	if (key->type == KEY_BACKEND_REF)
 		return keep_reference(build, section, value, line);
-	if (key_set(key, section->owner, value, why, sizeof(why)) < 0)
-		return build_fail(build, line, name, "%s", why);
-
-	if (section->kind == KEY_LISTENER)
-		keep_line(section->owner, key, line);
-	if (section->kind == KEY_BACKEND)
-		keep_server_line(section->owner, key->type, line);
-	return 0;
+	return set_line(build, section, key, value, line);
 }
 
 static const char *const engine_names[] = {

@@ -24,6 +24,7 @@ struct build {
 	struct build_reference *references; /* one for each listener */
 	size_t room;                        /* listeners and backends there is room for */
 	unsigned unproxy_line;              /* of [unproxy], 0: not yet met */
+	unsigned user_line, group_line;     /* of these keys */
 };
 
 /* The section being read. */
@@ -47,6 +48,7 @@ int build_fail(const struct build *build, unsigned line, const char *key, const 
 /* All return 0, or -errno with the error written. */
 int build_section_start(struct build *build, struct build_section *section, const char *title,
 			unsigned line);
+/* A list goes on behind the newlines of its value, in lines of their own. */
 int build_entry(struct build *build, struct build_section *section, const char *name,
 		const char *value, unsigned line);
 int build_section_end(struct build *build, const struct build_section *section);

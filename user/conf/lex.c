@@ -31,7 +31,8 @@ struct reader {
 	const char *path;
 	char *at;       /* the next byte of the file; NUL at its end */
 	unsigned line;  /* of the line handed out last */
-	bool goes_on;   /* what was handed out ends in a comma */
+	bool goes_on;   /* what was handed out ends in a comma ... */
+	unsigned comma; /* ... in this line */
 	bool continued; /* what was handed out last goes on from there */
 	struct lex lex;
 	struct conf_error *error;
@@ -119,13 +120,28 @@ static char *take_line(struct reader *reader, size_t *ret_len)
 	return text;
 }
 
+/* "[backend b]" behind a comma that was left standing; "[::1]" is an address. */
+static int refuse_heading(struct reader *reader, const char *text, size_t len)
+{
+	char why[256];
+
+	if (text[0] != '[' || text[len - 1] != ']' || memchr(text, ':', len))
+		return 0;
+	(void)snprintf(why, sizeof(why),
+		       "%.*s would be a part of what goes on behind the comma of line %u",
+		       (int)(len < 64 ? len : 64), text, reader->comma);
+	return fail(reader, -EINVAL, why);
+}
+
 /* What libinih would refuse by the number of its own line, or not notice. */
 static int check_line(struct reader *reader, const char *text, size_t len, size_t part)
 {
 	if (len > 0 && part == 0)
 		return fail(reader, -EINVAL, "more than 190 bytes without a comma");
-	if (len == 0 || reader->continued)
+	if (len == 0)
 		return 0;
+	if (reader->continued)
+		return refuse_heading(reader, text, len);
 	if (text[0] == '[')
 		return read_heading(reader, text, len);
 	if (!memchr(text, '=', part) && !memchr(text, ':', part))
@@ -152,8 +168,10 @@ static char *read_line(char *buf, int size, void *stream)
 	if (check_line(reader, text, len, part) < 0)
 		return NULL;
 	/* An empty line or a comment between the parts of a list does not end it. */
-	if (len > 0)
+	if (len > 0) {
 		reader->goes_on = text[part - 1] == ',';
+		reader->comma = reader->line;
+	}
 	if (part < len)
 		reader->at = text + part;
 
@@ -165,14 +183,18 @@ static char *read_line(char *buf, int size, void *stream)
 /* The value goes on: libinih reports the same key again. */
 static int append_value(struct reader *reader, struct lex_entry *entry, const char *more)
 {
-	char *value;
+	unsigned lines = reader->line - entry->last_line;
+	size_t len = strlen(entry->value), gap = lines ? lines : 1;
+	char *value = realloc(entry->value, len + gap + strlen(more) + 1);
 
-	if (asprintf(&value, "%s %s", entry->value, more) < 0) {
+	if (!value) {
 		(void)fail(reader, -ENOMEM, "out of memory");
 		return 0;
 	}
-	free(entry->value);
+	memset(value + len, lines ? '\n' : ' ', gap);
+	(void)strcpy(value + len + gap, more);
 	entry->value = value;
+	entry->last_line = reader->line;
 	return 1;
 }
 
@@ -197,7 +219,7 @@ static int handle_entry(void *user, const char *title, const char *key, const ch
 	}
 	section->entries = entries;
 	entries += section->n_entries++;
-	*entries = (struct lex_entry){ strdup(key), strdup(value), reader->line };
+	*entries = (struct lex_entry){ strdup(key), strdup(value), reader->line, reader->line };
 	if (!entries->key || !entries->value)
 		(void)fail(reader, -ENOMEM, "out of memory");
 	return reader->err == 0;

@@ -8,8 +8,9 @@
 struct conf_error;
 
 struct lex_entry {
-	char *key, *value;
-	unsigned line;
+	char *key;
+	char *value; /* a newline for each that it goes on over */
+	unsigned line, last_line;
 };
 
 struct lex_section {

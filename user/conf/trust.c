@@ -56,9 +56,8 @@ static int refuse(char *ret_bad, size_t size, const char *word, const char *why)
 	return -EINVAL;
 }
 
-int trust_parse(struct trust *ret, const char *text, char *ret_bad, size_t bad_size)
+static int add_words(struct trust *trust, const char *text, char *ret_bad, size_t bad_size)
 {
-	_cleanup_(trust_free) struct trust trust = { 0 };
 	const char *at = text;
 	bool more = true;
 
@@ -70,22 +69,32 @@ int trust_parse(struct trust *ret, const char *text, char *ret_bad, size_t bad_s
 
 		next_word(&at, word, sizeof(word));
 		if (strcmp(word, "any") == 0) {
-			trust.any = true;
+			trust->any = true;
 			continue;
 		}
 		why = word[0] ? parse_rule(word, &rule) : "is empty: a CIDR is expected here";
 		if (why)
 			return refuse(ret_bad, bad_size, word, why);
-		r = add_rule(&trust, &rule);
+		r = add_rule(trust, &rule);
 		if (r < 0)
 			return r;
 	}
-	if (trust.any && trust.n_rules > 0)
+	if (trust->any && trust->n_rules > 0)
 		return refuse(ret_bad, bad_size, "any", "leaves nothing for other rules to say");
-
-	*ret = trust;
-	trust = (struct trust){ 0 };
 	return 0;
+}
+
+int trust_parse(struct trust *ret, const char *text, char *ret_bad, size_t bad_size)
+{
+	size_t n_rules = ret->n_rules;
+	bool any = ret->any;
+	int r = add_words(ret, text, ret_bad, bad_size);
+
+	if (r < 0) {
+		ret->n_rules = n_rules;
+		ret->any = any;
+	}
+	return r;
 }
 
 bool trust_match(const struct trust *trust, const struct up_addr *source)

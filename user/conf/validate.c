@@ -109,11 +109,11 @@ int build_validate(const struct build *build)
 	if (conf->n_listeners == 0)
 		return build_fail(build, 0, NULL, "no [listener NAME] section: nothing to do");
 	if (conf->user && conf_count(conf, CONF_ENGINE_INLINE) > 0)
-		return build_fail(build, build->unproxy_line, "user",
+		return build_fail(build, build->user_line, "user",
 				  "is not for engine = inline, which goes on pinning programs as "
 				  "interfaces come");
 	if (conf->group && !conf->user)
-		return build_fail(build, build->unproxy_line, "group",
+		return build_fail(build, build->group_line, "group",
 				  "goes with user, which is missing");
 	for (size_t i = 0; i < conf->n_listeners; i++) {
 		for (size_t k = 0; k < n_places(&conf->listeners[i]); k++) {

@@ -157,11 +157,48 @@ static void bad_values(void **state)
 		  ":2: trust: \"10.0.0.1/8\" has bits set behind its prefix" },
 		{ "[listener a]\ntrust =\n", ":2: trust: \"\" is empty: a CIDR is expected here" },
 		{ "[listener a]\ntrust = 10.0.0.0/8,\nbind = *:80\n",
-		  ":2: trust: \"bind = *:80\" not an address or CIDR" },
+		  ":3: trust: \"bind = *:80\" not an address or CIDR" },
 		{ "[backend a]\nretry = 2s\nretry_max = 1s\nserver = [::1]:1\n",
 		  ":1: retry_max: is shorter than retry" },
 		{ "[backend a]\nconnect_timeout = 0\n",
 		  ":2: connect_timeout: 0 is out of range: 10ms to 10m" },
+	};
+
+	assert_all_refused(cases, ARRAY_SIZE(cases));
+}
+
+/* What is wrong in a list is told of its own line. */
+static void bad_lists(void **state)
+{
+	static const struct refusal cases[] = {
+		{ "[listener a]\ntrust = 10.0.0.0/8,\n\n  ; in between\n 172.16.0.0/33,\n ::1\n",
+		  ":5: trust: \"172.16.0.0/33\" the prefix length is 0 to 32" },
+		{ "[listener a]\ntrust = any,\n ::1\n",
+		  ":3: trust: \"any\" leaves nothing for other rules to say" },
+		{ "[listener a]\nbind = *:1,\n *:2, *:x\n", ":3: bind: \"*:x\"" BIND_EXPECTED },
+		{ "[listener a]\nbind = *:1,\n *:2,\n *:1\ntrust=any\nbackend=[::1]:7\n",
+		  ":4: bind: overlaps with [::]:1 of [listener a]" },
+		{ "[listener a]\ntrust = ::1,",
+		  ":2: trust: \"\" is empty: a CIDR is expected here" },
+		{ "[listener a]\nbackend = b,\n\n[backend b]\nserver = [::1]:1\n",
+		  ":4: [backend b] would be a part of what goes on behind the comma of line 2" },
+		{ "[listener a]\ntrust = ::1,\n ::2,\n[unproxy] ; of it all\n",
+		  ":4: [unproxy] would be a part of what goes on behind the comma of line 3" },
+		{ "[unproxy]\nclient_log = /log,\nworkers = 1\n",
+		  ":2: client_log: ends in a comma, so that line 3 would be a part of it" },
+	};
+
+	assert_all_refused(cases, ARRAY_SIZE(cases));
+}
+
+static void whose_user(void **state)
+{
+	static const struct refusal cases[] = {
+		{ "[unproxy]\nworkers = 1\ngroup = nogroup\n" LISTENER,
+		  ":3: group: goes with user, which is missing" },
+		{ "[unproxy]\n\nuser = nobody\n[listener a]\nengine=inline\nport=80\ntrust=any\n",
+		  ":3: user: is not for engine = inline, which goes on pinning programs as "
+		  "interfaces come" },
 	};
 
 	assert_all_refused(cases, ARRAY_SIZE(cases));
@@ -305,6 +342,8 @@ int main(void)
 		cmocka_unit_test(bad_lines),
 		cmocka_unit_test(bad_keys),
 		cmocka_unit_test(bad_values),
+		cmocka_unit_test(bad_lists),
+		cmocka_unit_test(whose_user),
 		cmocka_unit_test(bad_addresses),
 		cmocka_unit_test(overlaps),
 		cmocka_unit_test(circles),

@@ -243,6 +243,22 @@ static void long_lists(void **state)
 	assert_int_equal(conf->listeners[0].header, CONF_HEADER_OPTIONAL);
 }
 
+/* A bracket does not make a heading: IPv6. */
+static void lists_over_lines(void **state)
+{
+	_cleanup_conf_ struct conf *conf = load("[listener a]\nbind=*:1,\n[::2]:2,\n\n[::3]:3\n"
+						"trust=::1,\n ::2, 192.0.2.0/24,\n ::3\n"
+						"backend=[::1]:7\n");
+	const struct conf_listener *listener = &conf->listeners[0];
+
+	assert_int_equal(listener->n_binds, 3);
+	assert_int_equal(listener->binds[0].line, 2);
+	assert_int_equal(listener->binds[1].line, 3);
+	assert_int_equal(listener->binds[2].line, 5);
+	assert_int_equal(listener->trust.n_rules, 4);
+	assert_int_equal(listener->trust_line, 6);
+}
+
 static void long_comments(void **state)
 {
 	char text[2048];
@@ -387,6 +403,7 @@ int main(void)
 		cmocka_unit_test(windows_text),
 		cmocka_unit_test(the_example_is_right),
 		cmocka_unit_test(long_lists),
+		cmocka_unit_test(lists_over_lines),
 		cmocka_unit_test(long_comments),
 		cmocka_unit_test(overlap_is_about_address_and_port),
 		cmocka_unit_test(every_prefix_of_a_file),

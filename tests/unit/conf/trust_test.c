@@ -15,7 +15,7 @@
 
 static struct trust parse(const char *text)
 {
-	struct trust trust;
+	struct trust trust = { 0 };
 	char bad[128] = "";
 
 	if (trust_parse(&trust, text, bad, sizeof(bad)) < 0)
@@ -130,19 +130,20 @@ static void refused(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct trust trust = { .n_rules = 42 };
+		_cleanup_(trust_free) struct trust trust = parse("192.0.2.1");
 		char bad[128];
 
 		if (trust_parse(&trust, cases[i].text, bad, sizeof(bad)) != -EINVAL)
 			fail_msg("accepted: \"%s\"", cases[i].text);
 		assert_string_equal(bad, cases[i].bad);
-		assert_int_equal(trust.n_rules, 42);
+		assert_int_equal(trust.n_rules, 1);
+		assert_false(trust.any);
 	}
 }
 
 static void a_very_long_word_is_cut_and_refused(void **state)
 {
-	struct trust trust;
+	_cleanup_(trust_free) struct trust trust = { 0 };
 	char text[500], bad[32];
 
 	memset(text, '1', sizeof(text));

@@ -16,6 +16,7 @@
 #include "client/reason.h"
 #include "loop/uring.h"
 #include "obs/log.h"
+#include "relay/elsewhere.h"
 #include "relay/limits.h"
 #include "relay/places.h"
 #include "relay/record.h"
@@ -313,44 +314,16 @@ void listener_accepted(struct uring_op *op, int result, bool more)
 		listener_resume(listener);
 }
 
-static struct adopted *find_adopted(const struct relay *relay, const struct up_addr *addr)
-{
-	for (size_t i = 0; i < relay->n_adopted; i++) {
-		struct adopted *adopted = &relay->adopted[i];
-
-		if (adopted->fd >= 0 && addr_equal(&adopted->addr, addr))
-			return adopted;
-	}
-	return NULL;
-}
-
-bool listener_is_adopted(const struct relay *relay, const struct up_addr *addr)
-{
-	return find_adopted(relay, addr);
-}
-
-static int open_socket(const struct relay *relay, const struct up_addr *addr, size_t nth,
-		       bool *ret_shared)
-{
-	struct adopted *adopted = find_adopted(relay, addr);
-	int fd;
-
-	*ret_shared = false;
-	if (adopted)
-		return take_fd(&adopted->fd);
-	fd = inherited_take(&relay->inherited, addr, nth);
-	*ret_shared = fd >= 0;
-	return fd == -ENOENT ? socket_bind(addr) : fd;
-}
-
 int listener_new(struct worker *worker, const struct rules *rules, const struct up_addr *addr,
 		 size_t nth, struct listener **ret)
 {
 	bool shared;
-	_cleanup_close_ int fd = open_socket(worker->relay, addr, nth, &shared);
+	_cleanup_close_ int fd = elsewhere_take(worker->relay, addr, nth, &shared);
 	struct listener *listener;
 	int err;
 
+	if (fd == -ENOENT)
+		fd = socket_bind(addr);
 	if (fd < 0)
 		return fd;
 	err = set_options(fd, rules->conf);

@@ -16,7 +16,7 @@ struct listener {
 	bool accepting;  /* io_uring takes them, until the operation's last word */
 	bool leaving;    /* ... which it has been asked for */
 	bool closing;    /* ... and with which the socket is closed */
-	bool shared;     /* inherited: others have it, too, and its backlog is theirs */
+	bool shared;     /* others have the socket, too, and its backlog is theirs */
 	struct list all; /* worker->listeners */
 	struct loop_deferred deferred;
 	struct up_addr addr;
@@ -25,12 +25,10 @@ struct listener {
 	uint32_t backlog, backlog_max; /* its part of the listener's */
 };
 
-/* Bind one port, or take an adopted socket's, or a copy of the nth inherited one; it need not
- * listen yet. By the main thread. 0 or -errno. */
+/* With the nth socket that was opened elsewhere for the address, or one of its own, bound; it
+ * need not listen yet. By the main thread. 0 or -errno. */
 int listener_new(struct worker *worker, const struct rules *rules, const struct up_addr *addr,
 		 size_t nth, struct listener **ret);
-/* Is there an adopted socket for the address, or one more? */
-bool listener_is_adopted(const struct relay *relay, const struct up_addr *addr);
 /* Connections wait in its backlog from now on. By the main thread. 0 or -errno. */
 int listener_listen(struct listener *listener);
 /* Of those that never were a worker's, or whose worker is gone. */
@@ -55,7 +53,8 @@ void listener_accepted(struct uring_op *op, int result, bool more);
 /* Look at how many wait for accept(). */
 void listener_see_backlog(struct listener *listener);
 
-/* Take what is in the backlog, unless it is shared, then close; with io_uring, after its last word. Frees it. */
+/* Take what is in the backlog, unless it is shared, then close; with io_uring, after its last
+ * word. Frees it. */
 void listener_close(struct listener *listener);
 
 #endif

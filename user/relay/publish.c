@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "obs/log.h"
+#include "relay/elsewhere.h"
 #include "relay/listener.h"
 
 /* Workers answer at once; one that does not has worse than this wait to tell of. */
@@ -30,12 +31,10 @@ static int add_listener(struct publish *publish, const struct rules *rules,
 			const struct up_addr *addr)
 {
 	struct relay *relay = publish->relay;
-	size_t inherited = inherited_count(&relay->inherited, addr);
 
 	/* One each; more, where another process had more workers, or a service manager gives so
 	 * many: what waits in each is to be taken. */
-	for (size_t i = 0;
-	     i < relay->n_workers || i < inherited || listener_is_adopted(relay, addr); i++) {
+	for (size_t i = 0; i < relay->n_workers || elsewhere_has(relay, addr, i); i++) {
 		unsigned worker = (unsigned)(i % relay->n_workers);
 		struct listener *listener;
 		int err = listener_new(relay->workers[worker], rules, addr, i, &listener);

@@ -140,6 +140,9 @@ struct conf_flags {
  * defaults. The same table of keys checks them; errors read "--flag: message". */
 int conf_from_flags(const struct conf_flags *flags, struct conf **ret, struct conf_error *error);
 
+/* Is it one of the listener's own, as its bind lines have it? */
+bool conf_binds(const struct conf_listener *listener, const struct up_addr *addr);
+
 /* Does what connects to the server come back to the listener? A server of such an address has
  * connections go in a circle. Behind a wildcard only loopback is known to be this host. */
 bool conf_is_circle(const struct conf_listener *listener, const struct up_addr *server);

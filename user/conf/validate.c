@@ -52,12 +52,29 @@ static int check_overlap(const struct build *build, const struct conf_listener *
 	return 0;
 }
 
+static bool has_port(const struct conf_bind *bind, const struct up_addr *addr)
+{
+	return addr->port >= bind->addr.port && addr->port <= bind->last_port;
+}
+
+bool conf_binds(const struct conf_listener *listener, const struct up_addr *addr)
+{
+	for (size_t i = 0; i < listener->n_binds; i++) {
+		struct up_addr first = *addr;
+
+		first.port = listener->binds[i].addr.port;
+		if (has_port(&listener->binds[i], addr) &&
+		    addr_equal(&listener->binds[i].addr, &first))
+			return true;
+	}
+	return false;
+}
+
 static bool meets(const struct conf_bind *bind, const struct up_addr *server)
 {
-	if (server->port < bind->addr.port || server->port > bind->last_port)
-		return false;
-	return memcmp(server->ip, bind->addr.ip, sizeof(server->ip)) == 0 ||
-	       (addr_is_loopback(server) && addr_covers(&bind->addr, server));
+	return has_port(bind, server) &&
+	       (memcmp(server->ip, bind->addr.ip, sizeof(server->ip)) == 0 ||
+		(addr_is_loopback(server) && addr_covers(&bind->addr, server)));
 }
 
 bool conf_is_circle(const struct conf_listener *listener, const struct up_addr *server)

@@ -11,20 +11,6 @@
 #include "base/cleanup.h"
 #include "obs/log.h"
 
-static bool binds(const struct conf_listener *listener, const struct up_addr *addr)
-{
-	for (size_t i = 0; i < listener->n_binds; i++) {
-		const struct conf_bind *bind = &listener->binds[i];
-		struct up_addr first = *addr;
-
-		first.port = bind->addr.port;
-		if (addr_equal(&first, &bind->addr) && addr->port >= bind->addr.port &&
-		    addr->port <= bind->last_port)
-			return true;
-	}
-	return false;
-}
-
 /* Whose it is; or NULL, and why not. */
 static const struct conf_listener *owner(const struct conf *conf, const char *name,
 					 const struct up_addr *addr, char *why, size_t why_size)
@@ -34,7 +20,7 @@ static const struct conf_listener *owner(const struct conf *conf, const char *na
 	for (size_t i = 0; i < conf->n_listeners; i++) {
 		const struct conf_listener *listener = &conf->listeners[i];
 
-		if (binds(listener, addr))
+		if (conf_binds(listener, addr))
 			found = listener;
 		if (strcmp(listener->name, name) == 0)
 			named = listener;

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/addr.h"
 #include "client/log.h"
 
 struct pool_entry {
@@ -248,25 +247,10 @@ void generations_free(struct generations *books)
 	books->newest = NULL;
 }
 
-static bool takes(const struct conf_listener *conf, const struct up_addr *addr)
-{
-	for (size_t i = 0; i < conf->n_binds; i++) {
-		const struct conf_bind *bind = &conf->binds[i];
-		struct up_addr first = bind->addr;
-
-		if (addr->port < first.port || addr->port > bind->last_port)
-			continue;
-		first.port = addr->port;
-		if (addr_equal(&first, addr))
-			return true;
-	}
-	return false;
-}
-
 struct rules *generation_rules(const struct generation *generation, const struct up_addr *addr)
 {
 	for (size_t i = 0; i < generation->conf->n_listeners; i++) {
-		if (takes(&generation->conf->listeners[i], addr))
+		if (conf_binds(&generation->conf->listeners[i], addr))
 			return &generation->rules[i];
 	}
 	return NULL;

@@ -42,6 +42,7 @@ struct client_log {
 	int wake_fd;
 	pthread_t writer;
 	_Atomic uint64_t lines;   /* by the writer */
+	_Atomic uint64_t torn;    /* by the writer: lost by a rotation */
 	bool running;             /* the writer */
 	caps_set keep;            /* its capabilities */
 	_Atomic unsigned wishes;  /* enum writer_wish: from other threads */
@@ -91,13 +92,18 @@ void client_log_put(struct client_log *log, unsigned worker, const struct record
 	}
 }
 
-uint64_t client_log_dropped(const struct client_log *log)
+static uint64_t dropped_by_queues(const struct client_log *log)
 {
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < log->n_queues; i++)
 		sum += queue_dropped(log->queues[i]);
 	return sum;
+}
+
+uint64_t client_log_dropped(const struct client_log *log)
+{
+	return dropped_by_queues(log) + atomic_load_explicit(&log->torn, memory_order_relaxed);
 }
 
 void client_log_mark(const struct client_log *log, uint64_t *marks)
@@ -194,7 +200,7 @@ static void sleep_until_woken(struct client_log *log)
 /* Once when drops begin, once when they are over, whatever their number. */
 static void report_drops(struct client_log *log)
 {
-	uint64_t dropped = client_log_dropped(log), now = now_ms();
+	uint64_t dropped = dropped_by_queues(log), now = now_ms();
 
 	if (dropped > log->reported) {
 		if (!log->dropping) {
@@ -239,6 +245,12 @@ static void finish(struct client_log *log)
 	}
 }
 
+static void reopen(struct client_log *log)
+{
+	(void)log_output_reopen(log->output);
+	atomic_store_explicit(&log->torn, log_output_torn(log->output), memory_order_relaxed);
+}
+
 static void *write_lines(void *arg)
 {
 	struct client_log *log = arg;
@@ -249,7 +261,7 @@ static void *write_lines(void *arg)
 		int written = log_output_flush(log->output);
 
 		if (take_wish(log, WISH_REOPEN))
-			(void)log_output_reopen(log->output);
+			reopen(log);
 		report_drops(log);
 		if (take_wish(log, WISH_STOP))
 			break;
@@ -376,7 +388,7 @@ void client_log_stop(struct client_log *log)
 
 	lost = count_lost(log);
 	if (log->dropping)
-		lost += client_log_dropped(log) - log->reported_before;
+		lost += dropped_by_queues(log) - log->reported_before;
 	if (lost > 0)
 		log_warn("client_log.lost lines=%llu", (unsigned long long)lost);
 	free_log(&log);

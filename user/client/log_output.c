@@ -27,7 +27,9 @@ struct log_output {
 	size_t chunk;    /* at most so much a write */
 	bool may_block;  /* a pipe, socket or terminal */
 	bool failing;    /* the last write failed, and it has been said */
-	int fd;          /* owned unless it is stdout */
+	bool unended;    /* the file ends in a part of a line that is not ours */
+	uint64_t torn;
+	int fd; /* owned unless it is stdout */
 };
 
 static void close_output(struct log_output **output)
@@ -54,6 +56,19 @@ static void look_at(struct log_output *output)
 	output->chunk = output->may_block ? PIPE_BUF : BUFFER_SIZE;
 }
 
+/* A process that died while the disk was full: its line gets no other half. */
+static bool ends_in_a_part(const struct log_output *output)
+{
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+	char last;
+
+	if (output->may_block || !output->path || fstat(output->fd, &st) < 0 || !st.st_size)
+		return false;
+	fd = open(output->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	return fd >= 0 && pread(fd, &last, 1, st.st_size - 1) == 1 && last != '\n';
+}
+
 int log_output_open(const char *path, struct log_output **ret)
 {
 	_cleanup_(close_output) struct log_output *output = calloc(1, sizeof(*output));
@@ -73,6 +88,7 @@ int log_output_open(const char *path, struct log_output **ret)
 			return output->fd;
 	}
 	look_at(output);
+	output->unended = ends_in_a_part(output);
 	*ret = TAKE_PTR(output);
 	return 0;
 }
@@ -112,8 +128,29 @@ static bool drop_torn_line(struct log_output *output)
 	return true;
 }
 
+/* Not rotated: the file in use, with what we wrote into it. */
+static bool goes_on(const struct log_output *output, int fd)
+{
+	struct stat old, new;
+
+	return fstat(output->fd, &old) == 0 && fstat(fd, &new) == 0 &&
+	       old.st_dev == new.st_dev &&old.st_ino == new.st_ino &&
+	       (!S_ISREG(new.st_mode) || new.st_size > 0);
+}
+
+static void begin_file(struct log_output *output)
+{
+	look_at(output);
+	output->unended = ends_in_a_part(output);
+	if (!drop_torn_line(output))
+		return;
+	output->torn++;
+	log_warn("client_log.lost lines=1, its head is in the old file");
+}
+
 int log_output_reopen(struct log_output *output)
 {
+	bool same;
 	int fd;
 
 	if (!output->path)
@@ -125,13 +162,18 @@ int log_output_reopen(struct log_output *output)
 			  output->path, strerror(-fd));
 		return fd;
 	}
+	same = goes_on(output, fd);
 	(void)close(output->fd);
 	output->fd = fd;
-	look_at(output);
-	if (drop_torn_line(output))
-		log_warn("client_log.lost lines=1, its head is in the old file");
+	if (!same)
+		begin_file(output);
 	log_info("client_log.reopened path=\"%s\"", output->path);
 	return 0;
+}
+
+uint64_t log_output_torn(const struct log_output *output)
+{
+	return output->torn;
 }
 
 /* Move what is left to the front. A torn line keeps the byte before it, which says so. */
@@ -175,11 +217,17 @@ static int write_some(struct log_output *output)
 
 	if (!is_writable(output))
 		return -EAGAIN;
-	n = write(output->fd, output->buf + output->from,
-		  len < output->chunk ? len : output->chunk);
+	if (output->unended)
+		n = write(output->fd, "\n", 1);
+	else
+		n = write(output->fd, output->buf + output->from,
+			  len < output->chunk ? len : output->chunk);
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
-	output->from += (size_t)n;
+	if (!output->unended)
+		output->from += (size_t)n;
+	else if (n > 0)
+		output->unended = false;
 	return n > 0 ? 0 : -ENOSPC; /* a device that takes nothing and says nothing */
 }
 

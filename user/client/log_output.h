@@ -25,6 +25,9 @@ void log_output_give(struct log_output *output, uid_t uid, gid_t gid);
 /* Open the path again: a rotated file. On failure the old one stays in use. Returns 0 or -errno. */
 int log_output_reopen(struct log_output *output);
 
+/* Lines that were torn and lost so far: their head is in a file that was rotated. */
+uint64_t log_output_torn(const struct log_output *output);
+
 /* Room for a line of at most size bytes, after writing out what is there if need be.
  * NULL: no room now. */
 char *log_output_reserve(struct log_output *output, size_t size);

@@ -181,7 +181,8 @@ static const struct metric metrics[] = {
 	  "Times that it refused or did not answer.", write_server_failed },
 	{ "unproxy_client_log_lines_total", COUNTER, "Lines of the client log.", write_log_lines },
 	{ "unproxy_client_log_dropped_total", COUNTER,
-	  "Lines that the client log lost: they came faster than they could be written.",
+	  "Lines that the client log lost: they came faster than they could be written, or a "
+	  "rotation tore one that the disk had half of.",
 	  write_log_dropped },
 	{ "unproxy_map_entries", GAUGE,
 	  "Entries in use: connections shown, directions in the kernel, flows of inline "

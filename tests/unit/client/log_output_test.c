@@ -290,11 +290,67 @@ static void no_torn_line_in_a_new_file(void **state)
 	assert_int_equal(rename(path, rotated), 0);
 	assert_int_equal(log_output_reopen(output), 0);
 	assert_non_null(strstr(said, "warn: client_log.lost lines=1"));
+	assert_int_equal(log_output_torn(output), 1);
 	write_error = 0;
 	write_at_most = 0;
 	assert_int_equal(log_output_flush(output), 0);
 	assert_file(rotated, "first\nse");
 	assert_file(path, "third\n");
+}
+
+/* Reopened, and not rotated: the other half goes where the first is. */
+static void a_torn_line_is_ended_in_its_own_file(void **state)
+{
+	_cleanup_output_ struct log_output *output = open_output();
+
+	assert_true(put(output, "first\n"));
+	assert_true(put(output, "second\n"));
+	assert_true(put(output, "third\n"));
+	write_at_most = 8;
+	assert_int_equal(log_output_flush(output), -ENOSPC);
+	assert_int_equal(log_output_reopen(output), 0);
+	assert_null(strstr(said, "client_log.lost"));
+	assert_int_equal(log_output_torn(output), 0);
+	write_error = 0;
+	write_at_most = 0;
+	assert_int_equal(log_output_flush(output), 0);
+	assert_file(path, "first\nsecond\nthird\n");
+}
+
+/* Copied and cut to nothing: its first half is in the copy. */
+static void no_torn_line_in_a_file_cut_to_nothing(void **state)
+{
+	_cleanup_output_ struct log_output *output = open_output();
+
+	assert_true(put(output, "second\n"));
+	assert_true(put(output, "third\n"));
+	write_at_most = 3;
+	assert_int_equal(log_output_flush(output), -ENOSPC);
+	assert_int_equal(truncate(path, 0), 0);
+	assert_int_equal(log_output_reopen(output), 0);
+	assert_int_equal(log_output_torn(output), 1);
+	write_error = 0;
+	write_at_most = 0;
+	assert_int_equal(log_output_flush(output), 0);
+	assert_file(path, "third\n");
+}
+
+/* What another process could not end is no head of ours; the end of a line waits for room, too. */
+static void a_line_that_another_left_torn(void **state)
+{
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT, 0640);
+	struct log_output *output;
+
+	assert_int_equal(write(fd, "{\"tor", 5), 5);
+	output = open_output();
+	assert_true(put(output, "first\n"));
+	write_error = ENOSPC;
+	assert_int_equal(log_output_flush(output), -ENOSPC);
+	assert_int_equal(log_output_reopen(output), 0);
+	write_error = 0;
+	assert_int_equal(log_output_flush(output), 0);
+	log_output_close(output);
+	assert_file(path, "{\"tor\nfirst\n");
 }
 
 /* Between two lines nothing is torn. */
@@ -392,6 +448,9 @@ int main(void)
 		test(rotation),
 		test(rotation_failed),
 		test(no_torn_line_in_a_new_file),
+		test(a_torn_line_is_ended_in_its_own_file),
+		test(no_torn_line_in_a_file_cut_to_nothing),
+		test(a_line_that_another_left_torn),
 		test(whole_lines_move_to_a_new_file),
 		test(a_slow_reader_of_stdout),
 		test(a_reader_of_stdout_that_has_gone),

@@ -51,7 +51,8 @@
 	X(SHUTDOWN, "shutdown", "unproxy is stopping")                                             \
 	X(FLOWS_FULL, "flows_full", "the flow table has no room for one more connection")          \
 	X(DRAINING, "draining",                                                                    \
-	  "the listener was told to take no new connections: unproxy listener NAME ready")
+	  "the listener was told to take no new connections: unproxy listener NAME ready")         \
+	X(KILLED, "killed", "unproxy kill ended it")
 
 enum up_reason {
 	UP_REASON_NONE = 0,

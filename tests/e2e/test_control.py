@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -213,6 +214,41 @@ def test_conns_and_kill(bench, engine):
     assert len(daemon.records(3, event="end", reason="killed")) == 3
     assert conns(daemon) == [] and (engine == "inline" or shown(daemon) == 0)
     connect(bench, CLIENTS[0], 41000).close()
+
+
+def test_ended_before_they_were_relayed(bench):
+    """No header, a part of one, no answer of the server yet: refused, by `kill` and by the stop; no server was sent a byte."""
+    daemon = bench.daemon(d.listener(header_timeout="60s") + d.backend(connect_timeout="60s"))
+    held = bench.net.host.listen("127.0.0.1", d.BACKEND_PORT, backlog=0)
+    fill = [bench.net.host.socket("127.0.0.1") for _ in range(2)]  # one in the queue, one beyond it
+    for s in fill:
+        s.setblocking(False)
+        s.connect_ex(("127.0.0.1", d.BACKEND_PORT))
+
+    def three():
+        socks = [bench.net.client.connect(d.LISTEN[4], d.PORT) for _ in range(3)]
+        socks[1].sendall(b"PROXY TCP4 ")
+        socks[2].sendall(headers.v1() + b"abc")
+        until(lambda: sorted(c["state"] for c in conns(daemon)) == ["connect", "header", "header"], lambda: f"three, not {conns(daemon)}")
+        assert [c["bytes_up"] for c in conns(daemon)] == [0, 0, 0]
+        return socks
+
+    def refused(reason, socks):
+        assert all(is_reset(s) for s in socks)
+        lines = daemon.records(3, reason=reason)
+        assert {(r["event"], r["bytes_up"], r["path_up"]) for r in lines} == {("refused", 0, "none")} and all(r["hint"] for r in lines)
+    socks = three()
+    assert daemon.ask("kill", "all") == "killed: 3\n"
+    refused("killed", socks)
+    status = json.loads(daemon.ask("status", "--json"))
+    assert status["refused"] == {"killed": 3} and status["connections"]["ended"] == 0 and status["bytes"]["up"]["copy"] == 0
+    socks = three()
+    for _ in range(2):
+        daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.exit_code() == 0
+    refused("shutdown", socks)
+    for s in [held, *fill]:
+        s.close()
 
 
 def test_inline_conns_after_a_restart(bench):

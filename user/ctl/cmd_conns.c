@@ -168,7 +168,7 @@ static struct relay_walk *relay_walk_new(struct conns *conns)
 		return NULL;
 	walk->relay = conns->request->context->relay;
 	walk->filter = conns->walk.filter;
-	walk->kill = conns->walk.kill ? "killed" : NULL;
+	walk->kill = conns->walk.kill;
 	walk->fn = on_batch;
 	walk->context = conns;
 	return walk;

@@ -66,7 +66,7 @@ static void keep_rest(struct session *session, struct leg *target, int result)
 		return;
 	target->flags &= (uint16_t)~LEG_WRITABLE;
 	if (copy_keep_before(flow, bytes.data + sent, bytes.len - sent)) {
-		session_abort(session, "out_of_memory");
+		session_cut(session, UP_REASON_NO_RESOURCES);
 		return;
 	}
 	uring_path_leave(session, source_of(session, way));
@@ -99,7 +99,7 @@ static void early_sent(struct session *session, int result)
 	else if (result < 0 && !socket_error_passes(-result))
 		leg_died(back, -result);
 	if (keep_early(session, result > 0 ? (uint32_t)result : 0))
-		session_abort(session, "out_of_memory");
+		session_cut(session, UP_REASON_NO_RESOURCES);
 	else
 		session_run(session);
 }
@@ -163,7 +163,7 @@ static void forward(struct session *session, enum way way, const struct uring_by
 		return;
 	}
 	if (copy_keep(flow, bytes->data, bytes->len))
-		session_abort(session, "out_of_memory");
+		session_cut(session, UP_REASON_NO_RESOURCES);
 	uring_give(uring_of(session), bytes->buffer);
 }
 

@@ -57,11 +57,12 @@ void record_refused_at_accept(struct listener *listener, const struct up_addr *p
 }
 
 /* What moved most of a flow's bytes. */
-static enum up_conn_path main_path(const struct flow *flow)
+static enum up_conn_path main_path(const struct session *session, enum way way)
 {
+	const struct flow *flow = &session->flows[way];
 	uint64_t redirected = flow_redirected(flow);
 
-	if (!flow_bytes(flow))
+	if (!session_bytes(session, way))
 		return UP_PATH_NONE;
 	if (redirected >= flow->spliced && redirected >= flow->copied)
 		return UP_PATH_KERNEL;
@@ -77,8 +78,8 @@ static struct record describe_known(struct session *session, enum record_event e
 		.header_us = session->header_us,
 		.connect_us = session->connect_us,
 		.duration_us = loop_now(worker->loop) - session->accepted_us,
-		.bytes_up = flow_bytes(&session->flows[UP]),
-		.bytes_down = flow_bytes(&session->flows[DOWN]),
+		.bytes_up = session_bytes(session, UP),
+		.bytes_down = session_bytes(session, DOWN),
 		.client = session->client,
 		.balancer = session->balancer,
 		.destination = session->destination,
@@ -89,8 +90,8 @@ static struct record describe_known(struct session *session, enum record_event e
 		.stacked = session->stacked,
 		.version = session->version,
 		.command = session->command,
-		.path_up = main_path(&session->flows[UP]),
-		.path_down = main_path(&session->flows[DOWN]),
+		.path_up = main_path(session, UP),
+		.path_down = main_path(session, DOWN),
 		.tlv_len = session->tlv_len,
 	};
 

@@ -168,6 +168,16 @@ void session_abort(struct session *session, const char *reason)
 	session_close(session);
 }
 
+void session_cut(struct session *session, enum up_reason reason)
+{
+	if (session->state >= SESSION_RELAY) {
+		session_abort(session, up_reason_name(reason));
+		return;
+	}
+	record_refused(session, reason, NULL);
+	session_close(session);
+}
+
 /* Only ESTABLISHED sockets can enter a sockhash. And one direction of a pair at a time:
  * with both, what one passes up would queue behind what the other sends. */
 static bool may_accelerate(const struct session *session, enum way way)
@@ -367,8 +377,11 @@ static void enter(struct session *session, enum session_state next)
 	session->state = (uint8_t)next;
 	if (next == SESSION_CONNECT)
 		loop_timer_cancel(session->worker->loop, &session->timer);
-	if (next == SESSION_RELAY)
+	if (next == SESSION_RELAY) {
+		stats_add(&session->worker->counts.bytes[UP][UP_PATH_COPY],
+			  session->flows[UP].copied);
 		promote_pair(session);
+	}
 }
 
 /* What is not watched would be silent for ever. Returns false when the session ended by it. */
@@ -376,12 +389,7 @@ static bool watch(struct session *session)
 {
 	if (!leg_watch(session, &session->legs[FRONT]) && !leg_watch(session, &session->legs[BACK]))
 		return true;
-	if (session->state >= SESSION_RELAY) {
-		session_abort(session, up_reason_name(UP_REASON_NO_RESOURCES));
-		return false;
-	}
-	record_refused(session, UP_REASON_NO_RESOURCES, NULL);
-	session_close(session);
+	session_cut(session, UP_REASON_NO_RESOURCES);
 	return false;
 }
 

@@ -21,6 +21,7 @@
 #include "relay/generation.h"
 #include "relay/leg.h"
 #include "relay/relay.h"
+#include "unproxy/reason.h"
 
 enum session_state {
 	SESSION_HEADER,  /* waiting for the whole PROXY header */
@@ -132,7 +133,15 @@ static inline uint64_t flow_bytes(const struct flow *flow)
 static inline void flow_copied(struct session *session, enum way way, uint64_t n)
 {
 	flow_of(session, way)->copied += n;
-	stats_add(&session->worker->counts.bytes[way][UP_PATH_COPY], n);
+	/* What waits for a server is counted when there is one, and told of none otherwise. */
+	if (session->state >= SESSION_RELAY)
+		stats_add(&session->worker->counts.bytes[way][UP_PATH_COPY], n);
+}
+
+/* Bytes that were not for nobody. */
+static inline uint64_t session_bytes(const struct session *session, enum way way)
+{
+	return session->state < SESSION_RELAY ? 0 : flow_bytes(&session->flows[way]);
 }
 
 /* What the connection came to, as a step of a path tells. */
@@ -167,6 +176,9 @@ void session_release(struct session *session);
 
 /* End a relayed connection with RST on both legs; reason is a static string. */
 void session_abort(struct session *session, const char *reason);
+
+/* End any with RST on its legs: one that was not relayed yet is refused. */
+void session_cut(struct session *session, enum up_reason reason);
 
 /* "header", "connect", ... */
 const char *session_state_name(enum session_state state);

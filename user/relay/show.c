@@ -72,8 +72,8 @@ static void describe(struct session *session, struct up_conn *ret)
 		.path_up = (enum up_conn_path)session->flows[UP].path,
 		.path_down = (enum up_conn_path)session->flows[DOWN].path,
 		.header_version = session->version,
-		.bytes_up = flow_bytes(&session->flows[UP]),
-		.bytes_down = flow_bytes(&session->flows[DOWN]),
+		.bytes_up = session_bytes(session, UP),
+		.bytes_down = session_bytes(session, DOWN),
 		.accepted = (session->accepted_us + worker->realtime_offset_us) / 1000000,
 	};
 	addr_format(&session->client, ret->client, sizeof(ret->client));

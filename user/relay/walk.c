@@ -63,7 +63,7 @@ static void visit(struct relay_walk *walk, struct session *session)
 	}
 	walk->n++;
 	session->reason = NULL; /* of a half that ended well before */
-	session_abort(session, walk->kill);
+	session_cut(session, UP_REASON_KILLED);
 }
 
 /* The next session, or NULL: all were seen. */

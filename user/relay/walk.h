@@ -22,7 +22,7 @@ struct relay_walk {
 	/* By whoever asks, before the first batch. */
 	struct relay *relay;
 	struct conn_filter filter;
-	const char *kill;                    /* static: end those that match, with this reason */
+	bool kill;                           /* end those that match */
 	void (*fn)(struct relay_walk *walk); /* a batch is here: n conns, in the main thread */
 	void *context;
 

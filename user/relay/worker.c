@@ -163,7 +163,7 @@ static void drain(struct worker *worker)
 static void abort_all(struct list *sessions)
 {
 	while (!list_empty(sessions))
-		session_abort(container_of(sessions->next, struct session, all), "shutdown");
+		session_cut(container_of(sessions->next, struct session, all), UP_REASON_SHUTDOWN);
 }
 
 static void stop(struct worker *worker)

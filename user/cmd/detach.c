@@ -17,8 +17,9 @@ const char cmd_detach_usage[] =
 	"usage: unproxy detach [--force]\n"
 	"\n"
 	"Removes the programs of engine = inline from all interfaces of this network namespace,\n"
-	"and what is pinned. Their connections end; what others put there stays. Needs no\n"
-	"daemon, and refuses while one runs.\n"
+	"and what is pinned, by killed relays, too. Their connections end; what others put there\n"
+	"stays. Needs no daemon, and refuses while one with engine = inline runs; what another\n"
+	"living one has pinned stays.\n"
 	"\n"
 	"  --force      also what another network namespace's daemon has pinned\n"
 	"  -h, --help   this text\n";
@@ -29,10 +30,23 @@ static const struct option options[] = {
 	{ 0 },
 };
 
+static void print_done(const struct kern_inline_detached *done, unsigned swept)
+{
+	if (done->programs + done->qdiscs + done->pins > 0)
+		(void)printf("detached: %u programs, %u qdiscs%s\n", done->programs, done->qdiscs,
+			     done->pins || swept ? ", all pins" : "");
+	else if (swept)
+		(void)printf("detached: the pins of daemons that were killed, %u directories\n",
+			     swept);
+	else
+		(void)printf("nothing was attached\n");
+}
+
 int cmd_detach(int argc, char **argv)
 {
 	struct kern_inline_detached done;
 	char why[512] = "";
+	unsigned swept = 0;
 	bool force = false;
 	int option, err;
 
@@ -52,19 +66,13 @@ int cmd_detach(int argc, char **argv)
 
 	err = kern_inline_detach(NULL, force, &done, why, sizeof(why));
 	if (!err)
+		swept = kern_sweep(NULL) + kern_hook_sweep(NULL) + kern_deny_sweep(NULL);
+	if (!err)
 		err = kern_hook_remove(NULL);
-	if (!err) {
-		kern_deny_sweep(NULL);
-		kern_sweep(NULL);
-	}
 	if (err) {
 		(void)fprintf(stderr, "unproxy detach: %s\n", *why ? why : strerror(-err));
 		return EXIT_FAILURE;
 	}
-	if (done.programs + done.qdiscs + done.pins == 0)
-		(void)printf("nothing was attached\n");
-	else
-		(void)printf("detached: %u programs, %u qdiscs%s\n", done.programs, done.qdiscs,
-			     done.pins ? ", all pins" : "");
+	print_done(&done, swept);
 	return EXIT_SUCCESS;
 }

@@ -242,7 +242,7 @@ int kern_deny_each(const struct kern_deny *deny, kern_deny_fn *fn, void *context
 	return each(kern_deny_fd(deny), fn, context);
 }
 
-void kern_deny_sweep(const char *pin_root)
+unsigned kern_deny_sweep(const char *pin_root)
 {
-	pin_sweep(pin_root, PINS);
+	return pin_sweep(pin_root, PINS);
 }

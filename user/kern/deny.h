@@ -57,7 +57,7 @@ uint64_t kern_deny_hits(const struct kern_deny *deny, const uint8_t ip[16], uint
 typedef int kern_deny_fn(void *context, const struct up_deny_key *key, const struct up_deny *entry);
 int kern_deny_each(const struct kern_deny *deny, kern_deny_fn *fn, void *context);
 
-/* Remove what a dead daemon has left. A live one's stays. */
-void kern_deny_sweep(const char *pin_root);
+/* Remove what a dead daemon has left. A live one's stays. Returns whether it had. */
+unsigned kern_deny_sweep(const char *pin_root);
 
 #endif

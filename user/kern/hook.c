@@ -303,7 +303,7 @@ int kern_hook_open(const struct kern_hook_params *params, struct kern_hook **ret
 		return err;
 	}
 	if (hook->engine == KERN_HOOK_RELAY)
-		pin_sweep(params->pin_root, RELAY_PINS);
+		(void)pin_sweep(params->pin_root, RELAY_PINS);
 	hook->up = true;
 	*ret = hook;
 	return 0;
@@ -353,10 +353,15 @@ int kern_hook_pin_fd(const struct kern_hook *hook)
 	return hook->pins.fd;
 }
 
-int kern_hook_remove(const char *pin_root)
+unsigned kern_hook_sweep(const char *pin_root)
 {
 	kern_quiet();
-	pin_sweep(pin_root, RELAY_PINS);
+	return pin_sweep(pin_root, RELAY_PINS);
+}
+
+int kern_hook_remove(const char *pin_root)
+{
+	(void)kern_hook_sweep(pin_root);
 	return pin_discard(pin_root, INLINE_PINS);
 }
 

@@ -48,6 +48,9 @@ void kern_hook_share(struct kern_hook *hook, bool shared);
 /* The directory of its pins, locked by this descriptor. It is the hook's. */
 int kern_hook_pin_fd(const struct kern_hook *hook);
 
+/* Detach and remove what dead relays left. Returns how many they were. */
+unsigned kern_hook_sweep(const char *pin_root);
+
 /* Detach and remove the inline engine's hook, a live daemon's too, and what dead relays left.
  * 0 or -errno: nothing there is no error. */
 int kern_hook_remove(const char *pin_root);

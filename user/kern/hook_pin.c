@@ -109,8 +109,10 @@ static int detach_all(const char *path)
 	return 0;
 }
 
-void pin_sweep(const char *root, const char *name)
+unsigned pin_sweep(const char *root, const char *name)
 {
+	unsigned n = 0;
+
 	for (int i = 0; i < INSTANCES_MAX; i++) {
 		struct pin_dir dir;
 
@@ -120,7 +122,9 @@ void pin_sweep(const char *root, const char *name)
 			continue;
 		(void)detach_all(dir.path);
 		pin_remove(&dir);
+		n++;
 	}
+	return n;
 }
 
 int pin_discard(const char *root, const char *name)

@@ -22,8 +22,8 @@ int pin_claim_only(const char *root, const char *name, struct pin_dir *ret);
  * so with a copy we hold it, too. */
 int pin_share(const char *path, int fd, struct pin_dir *ret);
 
-/* Detach and remove what dead owners left. */
-void pin_sweep(const char *root, const char *name);
+/* Detach and remove what dead owners left. Returns how many they were. */
+unsigned pin_sweep(const char *root, const char *name);
 
 /* Detach and remove all that is pinned in NAME, whoever has it. Nothing there is no error. */
 int pin_discard(const char *root, const char *name);

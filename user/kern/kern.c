@@ -214,6 +214,7 @@ static int bring_up(struct kern *kern, const struct kern_params *params, char *w
 		err = kern_pin_maps(kern);
 	if (err)
 		return kern_fail(why, why_size, "pin", err);
+	(void)kern_sweep(params->pin_root);
 	return 0;
 }
 

@@ -60,8 +60,9 @@ void kern_give(const struct kern *kern, uid_t uid, gid_t gid);
 /* The directory of the pinned maps. */
 const char *kern_pin_path(const struct kern *kern);
 
-/* Remove what dead daemons have left below root (NULL: see kern_params). A live one's stays. */
-void kern_sweep(const char *pin_root);
+/* Remove what dead daemons have left below root (NULL: see kern_params). A live one's stays.
+ * Returns how many they were. */
+unsigned kern_sweep(const char *pin_root);
 
 /* May this kernel use the path at all? Data-integrity fixes came late: 6.1.165, 6.12.75,
  * 6.18.16, and newer series. 0, or -EOPNOTSUPP and why. */

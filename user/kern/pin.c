@@ -119,9 +119,9 @@ int kern_pin_claim(struct kern *kern, const char *root)
 	return 0;
 }
 
-void kern_sweep(const char *pin_root)
+unsigned kern_sweep(const char *pin_root)
 {
-	pin_sweep(pin_root, RELAY_PINS);
+	return pin_sweep(pin_root, RELAY_PINS);
 }
 
 #define MAPS 8

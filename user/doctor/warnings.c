@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "doctor/warnings.h"
 
+#include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/addr.h"
 #include "base/cidr.h"
 #include "base/cleanup.h"
+#include "base/socket.h"
 #include "doctor/owner.h"
 #include "doctor/probe.h"
 
@@ -94,15 +97,68 @@ static void warn_optional(const struct warn *warn, const struct conf *conf,
 		    days);
 }
 
+static bool sends_header(const struct conf_listener *listener)
+{
+	enum conf_client_address how = listener->backend->client_address;
+
+	return how == CONF_CLIENT_PROXY_V1 || how == CONF_CLIENT_PROXY_V2;
+}
+
+static void say_no_header(const struct warn *warn, const struct conf_server *server,
+			  const struct conf_listener *other)
+{
+	say(warn, server->line, "server",
+	    "is [listener %s], which requires a header, and none is sent to it: "
+	    "client_address = proxy-v2",
+	    other->name);
+}
+
+/* Does inline look at what goes from this host to its own address? */
+static bool looks_at(const struct conf_listener *inline_listener, const struct up_addr *addr)
+{
+	bool meant = inline_listener->n_addresses == 0, lo = inline_listener->n_interfaces == 0;
+
+	for (size_t i = 0; i < inline_listener->n_addresses; i++)
+		meant |= addr_covers(&inline_listener->addresses[i], addr);
+	for (size_t i = 0; i < inline_listener->n_interfaces; i++)
+		lo |= strcmp(inline_listener->interfaces[i].name, "lo") == 0;
+	return meant && lo && addr->port == inline_listener->port.wire && addr_is_local(addr);
+}
+
+/* Whose server is an app on this host that inline takes the header off for. */
+static void warn_inline_chain(const struct warn *warn, const struct conf_listener *listener,
+			      const struct conf_server *server, const struct conf_listener *other)
+{
+	static const struct up_addr localhost = { .ip = { [10] = 0xff, [11] = 0xff, 127, 0, 0, 1 },
+						  .family = UP_FAMILY_IPV4 };
+	bool loopback4 = server->addr.family == UP_FAMILY_IPV4 && addr_is_loopback(&server->addr);
+	/* Where the kernel has a connection to an address of its own begin. */
+	const struct up_addr *from = loopback4 ? &localhost : &server->addr;
+	char ip[ADDR_TEXT_MAX];
+
+	if (!looks_at(other, &server->addr))
+		return;
+	if (trust_match(&other->trust, from)) {
+		if (other->header == CONF_HEADER_REQUIRE && !sends_header(listener))
+			say_no_header(warn, server, other);
+	} else if (other->untrusted == CONF_UNTRUSTED_RESET) {
+		(void)addr_format_ip(from, ip, sizeof(ip));
+		say(warn, server->line, "server",
+		    "is [listener %s], which does not trust %s, where these connections come "
+		    "from, and resets them",
+		    other->name, ip);
+	}
+}
+
 /* Whose server is another listener, which waits for a header. */
 static void warn_chain(const struct warn *warn, const struct conf *conf,
 		       const struct conf_listener *listener, const struct conf_server *server)
 {
-	enum conf_client_address how = listener->backend->client_address;
-
 	for (size_t i = 0; i < conf->n_listeners; i++) {
 		const struct conf_listener *other = &conf->listeners[i];
 
+		if (other->engine == CONF_ENGINE_INLINE)
+			warn_inline_chain(warn, listener, server, other);
 		for (size_t k = 0; k < other->n_binds; k++) {
 			const struct conf_bind *bind = &other->binds[k];
 
@@ -116,12 +172,8 @@ static void warn_chain(const struct warn *warn, const struct conf *conf,
 				    "is [listener %s] itself, whose backend this is: connections "
 				    "would go in a circle",
 				    listener->name);
-			else if (other->header == CONF_HEADER_REQUIRE &&
-				 how != CONF_CLIENT_PROXY_V1 && how != CONF_CLIENT_PROXY_V2)
-				say(warn, server->line, "server",
-				    "is [listener %s], which requires a header, and none is sent "
-				    "to it: client_address = proxy-v2",
-				    other->name);
+			else if (other->header == CONF_HEADER_REQUIRE && !sends_header(listener))
+				say_no_header(warn, server, other);
 		}
 	}
 }
@@ -192,6 +244,36 @@ static void warn_owners(const struct warn *warn, const struct conf_listener *lis
 	}
 }
 
+/* As the daemon will, but for the port. */
+static void warn_binds(const struct warn *warn, const struct conf_listener *listener)
+{
+	for (size_t k = 0; k < listener->n_binds; k++) {
+		const struct conf_bind *bind = &listener->binds[k];
+		struct up_addr addr = bind->addr;
+		char text[ADDR_TEXT_MAX];
+		int fd;
+
+		addr.port = 0;
+		fd = socket_bind(&addr);
+		if (fd >= 0) {
+			(void)close(fd);
+			continue;
+		}
+		(void)addr_format(&bind->addr, text, sizeof(text));
+		say(warn, bind->line, "bind", "%s cannot be bound: %s", text, strerror(-fd));
+	}
+}
+
+static void warn_interfaces(const struct warn *warn, const struct conf_listener *listener)
+{
+	for (size_t i = 0; i < listener->n_interfaces; i++) {
+		if (if_nametoindex(listener->interfaces[i].name) == 0)
+			say(warn, listener->interfaces_line, "interfaces",
+			    "%s is not there: its packets are looked at once it is",
+			    listener->interfaces[i].name);
+	}
+}
+
 void warnings_of_host(const struct conf *conf, warning_fn *fn, void *context)
 {
 	const struct warn warn = { fn, context };
@@ -199,11 +281,45 @@ void warnings_of_host(const struct conf *conf, warning_fn *fn, void *context)
 	for (size_t i = 0; i < conf->n_listeners; i++) {
 		const struct conf_listener *listener = &conf->listeners[i];
 
+		warn_binds(&warn, listener);
 		warn_owners(&warn, listener);
+		warn_interfaces(&warn, listener);
 		for (size_t k = 0; listener->backend && k < listener->backend->n_servers; k++) {
 			warn_chain(&warn, conf, listener, &listener->backend->servers[k]);
 			warn_circle(&warn, listener, &listener->backend->servers[k]);
 		}
+	}
+}
+
+static void warn_app(const struct warn *warn, const struct listenings *all,
+		     const struct conf_listener *listener)
+{
+	struct up_addr any = { .family = UP_FAMILY_IPV6, .port = listener->port.app };
+
+	if (!listener->n_addresses && !listenings_find(all, &any))
+		say(warn, listener->port_line, "port", "no app listens on port %u", any.port);
+	for (size_t i = 0; i < listener->n_addresses; i++) {
+		struct up_addr addr = listener->addresses[i];
+		char text[ADDR_TEXT_MAX];
+
+		addr.port = listener->port.app;
+		if (listenings_find(all, &addr))
+			continue;
+		(void)addr_format(&addr, text, sizeof(text));
+		say(warn, listener->port_line, "port", "no app listens on %s", text);
+	}
+}
+
+/* Inline's servers: the apps on this host. */
+static void warn_apps(const struct warn *warn, const struct conf *conf)
+{
+	_cleanup_(listenings_free) struct listenings all = { 0 };
+
+	if (conf_count(conf, CONF_ENGINE_INLINE) == 0 || listenings_read(&all))
+		return;
+	for (size_t i = 0; i < conf->n_listeners; i++) {
+		if (conf->listeners[i].engine == CONF_ENGINE_INLINE)
+			warn_app(warn, &all, &conf->listeners[i]);
 	}
 }
 
@@ -223,6 +339,7 @@ void warnings_of_servers(const struct conf *conf, warning_fn *fn, void *context)
 			servers[n++] = &backend->servers[k];
 		}
 	}
+	warn_apps(&warn, conf);
 	probe_run(probes, n, CONNECT_MS);
 	for (size_t i = 0; i < n; i++) {
 		if (probes[i].end == PROBE_OPEN)

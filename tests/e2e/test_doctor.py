@@ -147,10 +147,30 @@ def test_inline(bench):
     tc(host, "qdisc", "del", "dev", "wire", "clsact")
 
 
+NOBODY = ["setpriv", "--reuid=nobody", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
+
+
 def test_without_privilege(bench):
     """It says what it cannot see, and fails only where that is needed."""
-    done = subprocess.run(bench.net.host.argv(["setpriv", "--reuid=nobody", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all",
-                                               tools.UNPROXY, "doctor"]), capture_output=True, text=True, timeout=30)
+    done = subprocess.run(bench.net.host.argv([*NOBODY, tools.UNPROXY, "doctor"]), capture_output=True, text=True, timeout=30)
     assert "WARN capabilities: this process lacks CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON  -> " in done.stdout, done
     assert "SKIP kernel path: not tried" in done.stdout and "SKIP sockmaps: cannot be seen" in done.stdout
     assert done.returncode == 0 and done.stdout.splitlines()[-1].endswith(" 0 FAIL, " + done.stdout.splitlines()[-1].rsplit(", ", 1)[1])
+
+
+def test_without_privilege_of_a_daemon_that_runs_well(bench):
+    """Who listens, and what is attached, is not seen: not that somebody else does, or that nothing is."""
+    bench.daemon(d.listener() + d.backend())
+    Recorder(bench.net.host, d.BACKEND_PORT)
+
+    def lines(*flags):
+        words = [*NOBODY, tools.UNPROXY, "doctor", *flags]
+        done = subprocess.run(bench.net.host.argv(words), capture_output=True, text=True, timeout=30)
+        assert " configuration: --" not in done.stdout, done
+        return [line for line in done.stdout.splitlines() if "listener main: " in line]
+
+    assert lines("--listen", f"*:{d.PORT}", "--trust", "any", "--backend", f"127.0.0.1:{d.BACKEND_PORT}") == [
+        f"SKIP listener main: who listens on [::]:{d.PORT} cannot be seen  -> run doctor as root"]
+    assert lines("--engine", "inline", "--listen", f":{d.BACKEND_PORT}", "--trust", "any") == [
+        "SKIP listener main: whether it is attached cannot be seen: Operation not permitted  -> run doctor as root",
+        f"OK   listener main: an app that cannot be seen listens on port {d.BACKEND_PORT}"]

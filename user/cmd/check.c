@@ -128,7 +128,7 @@ static unsigned print_warnings(const struct conf *conf, bool offline)
 	warnings_of_conf(conf, print_warning, &warnings);
 	if (!offline) {
 		warnings_of_host(conf, print_warning, &warnings);
-		warnings_of_servers(conf, print_warning, &warnings);
+		warnings_of_sockets(conf, print_warning, &warnings);
 	}
 	return warnings.n;
 }

@@ -7,6 +7,7 @@
  * host that it trusts, and say the truth: that this host is the client. Where there is none,
  * nothing is tried.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -163,6 +164,19 @@ static void try_listener(struct report *report, const char *name,
 		judge(report, name, &trials[i], &probes[i]);
 }
 
+/* Adds what is, unless the owner is an unproxy. */
+static bool is_ours(struct report *report, const char *name, const char *at,
+		    const struct owner *owner)
+{
+	if (owner_is_hidden(owner))
+		report_add(report, FINDING_SKIP, name, "run doctor as root",
+			   "who listens on %s cannot be seen", at);
+	else if (!owner->ours)
+		report_add(report, FINDING_FAIL, name, "stop it, or take another port",
+			   "%s belongs to %s (pid %d)", at, owner->name, owner->pid);
+	return owner->ours;
+}
+
 static void check_bind(struct report *report, const char *name, const struct listenings *all,
 		       const struct conf_listener *listener, const struct conf_bind *bind)
 {
@@ -178,26 +192,50 @@ static void check_bind(struct report *report, const char *name, const struct lis
 		return;
 	}
 	owner_find(found, &owner);
-	if (!owner.ours) {
-		report_add(report, FINDING_FAIL, name, "stop it, or take another port",
-			   "%s belongs to %s (pid %d)", text, owner.name, owner.pid);
+	if (!is_ours(report, name, text, &owner))
 		return;
-	}
 	report_add(report, FINDING_OK, name, NULL, "unproxy (pid %d) listens on %s", owner.pid,
 		   text);
 	try_listener(report, name, listener, &bind->addr);
 }
 
-/* How many of the programs on an interface are ours: two, one for each way. */
-static unsigned programs_of_ours(const char *interface)
+/* The ports behind a range's first: somebody else's alone are worth a word. */
+static void check_range(struct report *report, const char *name, const struct listenings *all,
+			const struct conf_bind *bind)
+{
+	struct up_addr addr = bind->addr;
+
+	while (addr.port < bind->last_port) {
+		const struct listening *found;
+		char text[ADDR_TEXT_MAX];
+		struct owner owner;
+
+		addr.port++;
+		found = listenings_find(all, &addr);
+		if (!found)
+			continue;
+		owner_find(found, &owner);
+		(void)addr_format(&addr, text, sizeof(text));
+		if (!owner_is_hidden(&owner))
+			(void)is_ours(report, name, text, &owner);
+	}
+}
+
+/* How many of the programs on an interface are ours: two, one for each way. -EPERM: they cannot
+ * be seen. */
+static int programs_of_ours(const char *interface)
 {
 	struct survey_entry entries[ENTRIES];
 	struct survey survey = { .entries = entries, .room = ENTRIES };
 	struct kern_interface found;
-	unsigned kind, n = 0;
+	unsigned kind;
+	int err, n = 0;
 
-	if (interface_find(interface, &found, &kind) || survey_interface(found.index, &survey))
+	if (interface_find(interface, &found, &kind))
 		return 0;
+	err = survey_interface(found.index, &survey);
+	if (err)
+		return err == -EPERM ? err : 0;
 	for (size_t i = 0; i < survey.n && i < survey.room; i++)
 		n += survey.entries[i].ours;
 	return n;
@@ -208,15 +246,23 @@ static bool check_attached(struct report *report, const char *name,
 {
 	_cleanup_(interface_names_free) struct interface_names names = { 0 };
 	unsigned missing = 0;
+	bool hidden = false;
 
 	for (size_t k = 0; k < listener->n_interfaces; k++)
 		(void)interface_names_add(&names, listener->interfaces[k].name,
 					  strlen(listener->interfaces[k].name));
 	if (!names.n)
 		(void)interface_names_default(&names);
-	for (size_t i = 0; i < names.n; i++)
-		missing += programs_of_ours(names.names[i].name) < 2;
-	if (missing == 0)
+	for (size_t i = 0; i < names.n; i++) {
+		int n = programs_of_ours(names.names[i].name);
+
+		missing += n < 2;
+		hidden |= n < 0;
+	}
+	if (hidden)
+		report_add(report, FINDING_SKIP, name, "run doctor as root",
+			   "whether it is attached cannot be seen: %s", strerror(EPERM));
+	else if (missing == 0)
 		report_add(report, FINDING_OK, name, NULL, "attached to %zu interfaces", names.n);
 	else if (missing == names.n)
 		report_add(report, FINDING_SKIP, name, "unproxy run, then doctor again",
@@ -249,6 +295,11 @@ static void check_app(struct report *report, const char *name, const struct list
 		return;
 	}
 	owner_find(found, &owner);
+	if (owner_is_hidden(&owner)) {
+		report_add(report, FINDING_OK, name, NULL,
+			   "an app that cannot be seen listens on port %u", listener->port.app);
+		return;
+	}
 	report_add(report, owner.ours ? FINDING_FAIL : FINDING_OK, name,
 		   owner.ours ? "engine = relay and engine = inline cannot share a port" : NULL,
 		   "%s (pid %d) listens on port %u", owner.name, owner.pid, listener->port.app);
@@ -274,7 +325,9 @@ void check_listeners(struct report *report, const struct conf *conf)
 		(void)snprintf(name, sizeof(name), "listener %s", listener->name);
 		if (listener->engine == CONF_ENGINE_INLINE)
 			check_app(report, name, &all, listener);
-		for (size_t k = 0; k < listener->n_binds; k++)
+		for (size_t k = 0; k < listener->n_binds; k++) {
 			check_bind(report, name, &all, listener, &listener->binds[k]);
+			check_range(report, name, &all, &listener->binds[k]);
+		}
 	}
 }

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <ifaddrs.h>
+#include <linux/capability.h>
 #include <linux/inet_diag.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/addr.h"
+#include "base/caps.h"
 #include "base/cleanup.h"
 #include "base/netlink.h"
 #include "doctor/text.h"
@@ -159,6 +161,11 @@ void owner_find(const struct listening *listening, struct owner *ret)
 	}
 	if (proc)
 		(void)closedir(proc);
+}
+
+bool owner_is_hidden(const struct owner *owner)
+{
+	return owner->pid == 0 && !(caps_held() & CAPS_BIT(CAP_SYS_PTRACE));
 }
 
 static bool is_same(const void *context, const struct up_addr *addr)

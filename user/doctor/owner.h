@@ -39,6 +39,9 @@ struct owner {
 
 void owner_find(const struct listening *listening, struct owner *ret);
 
+/* Not found, and nothing follows from that: without privilege the daemon's own look so, too. */
+bool owner_is_hidden(const struct owner *owner);
+
 /* An address of this host, in use? Loopback, too. */
 bool addr_is_local(const struct up_addr *addr);
 

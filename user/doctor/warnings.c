@@ -224,24 +224,22 @@ static void warn_owner(const struct warn *warn, const struct listenings *all,
 	if (owner.ours)
 		return;
 	(void)addr_format(&found->addr, text, sizeof(text));
-	say(warn, bind->line, "bind",
-	    owner.pid ? "port %u: %s (pid %d) listens on %s already"
-		      : "port %u: another process (%s, pid %d: not visible) listens on %s already",
-	    port, owner.name, owner.pid, text);
+	if (owner_is_hidden(&owner))
+		say(warn, bind->line, "bind",
+		    "port %u: a process that root alone can see listens on %s already", port, text);
+	else
+		say(warn, bind->line, "bind",
+		    owner.pid ? "port %u: %s (pid %d) listens on %s already"
+			      : "port %u: another process (%s, pid %d: not visible) listens on %s "
+				"already",
+		    port, owner.name, owner.pid, text);
 }
 
-static void warn_owners(const struct warn *warn, const struct conf_listener *listener)
+static void warn_owners(const struct warn *warn, const struct listenings *all,
+			const struct conf_bind *bind)
 {
-	_cleanup_(listenings_free) struct listenings all = { 0 };
-
-	if (!listener->n_binds || listenings_read(&all))
-		return;
-	for (size_t k = 0; k < listener->n_binds; k++) {
-		const struct conf_bind *bind = &listener->binds[k];
-
-		for (uint32_t port = bind->addr.port; port <= bind->last_port; port++)
-			warn_owner(warn, &all, bind, (uint16_t)port);
-	}
+	for (uint32_t port = bind->addr.port; port <= bind->last_port; port++)
+		warn_owner(warn, all, bind, (uint16_t)port);
 }
 
 /* As the daemon will, but for the port. */
@@ -282,7 +280,6 @@ void warnings_of_host(const struct conf *conf, warning_fn *fn, void *context)
 		const struct conf_listener *listener = &conf->listeners[i];
 
 		warn_binds(&warn, listener);
-		warn_owners(&warn, listener);
 		warn_interfaces(&warn, listener);
 		for (size_t k = 0; listener->backend && k < listener->backend->n_servers; k++) {
 			warn_chain(&warn, conf, listener, &listener->backend->servers[k]);
@@ -310,20 +307,24 @@ static void warn_app(const struct warn *warn, const struct listenings *all,
 	}
 }
 
-/* Inline's servers: the apps on this host. */
-static void warn_apps(const struct warn *warn, const struct conf *conf)
+/* The ports of the relay are free, those of inline are not. */
+static void warn_ports(const struct warn *warn, const struct conf *conf)
 {
 	_cleanup_(listenings_free) struct listenings all = { 0 };
 
-	if (conf_count(conf, CONF_ENGINE_INLINE) == 0 || listenings_read(&all))
+	if (listenings_read(&all))
 		return;
 	for (size_t i = 0; i < conf->n_listeners; i++) {
-		if (conf->listeners[i].engine == CONF_ENGINE_INLINE)
-			warn_app(warn, &all, &conf->listeners[i]);
+		const struct conf_listener *listener = &conf->listeners[i];
+
+		if (listener->engine == CONF_ENGINE_INLINE)
+			warn_app(warn, &all, listener);
+		for (size_t k = 0; k < listener->n_binds; k++)
+			warn_owners(warn, &all, &listener->binds[k]);
 	}
 }
 
-void warnings_of_servers(const struct conf *conf, warning_fn *fn, void *context)
+void warnings_of_sockets(const struct conf *conf, warning_fn *fn, void *context)
 {
 	const struct conf_server *servers[PROBES_MAX];
 	const struct warn warn = { fn, context };
@@ -339,7 +340,7 @@ void warnings_of_servers(const struct conf *conf, warning_fn *fn, void *context)
 			servers[n++] = &backend->servers[k];
 		}
 	}
-	warn_apps(&warn, conf);
+	warn_ports(&warn, conf);
 	probe_run(probes, n, CONNECT_MS);
 	for (size_t i = 0; i < n; i++) {
 		if (probes[i].end == PROBE_OPEN)

@@ -13,10 +13,11 @@ typedef void warning_fn(void *context, unsigned line, const char *key, const cha
 /* From the configuration and its file's age alone. */
 void warnings_of_conf(const struct conf *conf, warning_fn *fn, void *context);
 
-/* From what listens here, and the addresses and interfaces of this host. Sends nothing. */
+/* From the addresses and interfaces of this host. Sends nothing. */
 void warnings_of_host(const struct conf *conf, warning_fn *fn, void *context);
 
-/* Connects to each server, all at once, for at most a second; looks for inline's apps. */
-void warnings_of_servers(const struct conf *conf, warning_fn *fn, void *context);
+/* Who listens already; which app or server does not: connects to each server, all at once, for at
+ * most a second. */
+void warnings_of_sockets(const struct conf *conf, warning_fn *fn, void *context);
 
 #endif

@@ -184,13 +184,13 @@ static void an_app_that_is_not_there(void **state)
 	addr_from_sockaddr(&any, (struct sockaddr *)&sa);
 	(void)snprintf(text, sizeof(text),
 		       "[listener c]\nengine=inline\ntrust=::1\nport=80 -> %u\n", any.port);
-	warn_of(text, 0, warnings_of_servers);
+	warn_of(text, 0, warnings_of_sockets);
 	assert_string_equal(said, "");
 	(void)strcat(text, "address=127.0.0.1,192.0.2.1\n");
-	warn_of(text, 0, warnings_of_servers);
+	warn_of(text, 0, warnings_of_sockets);
 	(void)snprintf(text, sizeof(text), "4:port:no app listens on 192.0.2.1:%u\n", any.port);
 	assert_string_equal(said, text);
-	warn_of(INLINE "trust=::1\n", 0, warnings_of_servers);
+	warn_of(INLINE "trust=::1\n", 0, warnings_of_sockets);
 	assert_string_equal(said, "3:port:no app listens on port 65002\n");
 }
 

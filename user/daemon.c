@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/addr.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "change/change.h"
 #include "daemon/activation.h"
@@ -186,6 +187,8 @@ static void drain(void *context)
 static void on_stop_signal(struct daemon *daemon)
 {
 	notify_stopping();
+	if (store_stops(&daemon->services.store))
+		return;
 	if (!daemon->n_started) {
 		loop_stop(daemon->loop);
 		return;
@@ -371,13 +374,14 @@ static int start(struct daemon *daemon)
 	int err = privileges_prepare(conf_of(daemon), &daemon->privileges);
 
 	if (!err)
-		err = activation_take(conf_of(daemon), &daemon->relay.inherited);
+		err = activation_take(conf_of(daemon), &daemon->relay.inherited,
+				      daemon->services.upgrade.kept);
 	if (!err)
 		err = open_loop(daemon);
 	if (!err)
 		err = open_log(daemon);
-	if (!err && daemon->takeover)
-		err = upgrade_ask(&daemon->services.upgrade, &daemon->relay);
+	if (!err)
+		err = upgrade_begin(&daemon->services.upgrade, &daemon->relay, daemon->takeover);
 	if (err)
 		return err;
 	err = open_relay(daemon, conf_of(daemon));
@@ -389,13 +393,14 @@ static int start(struct daemon *daemon)
 		err = upgrade_prepared(&daemon->services.upgrade);
 	if (!err)
 		err = kernel_side_deny(conf_of(daemon), daemon->loop, &daemon->relay.deny);
-	if (!err && !daemon->takeover) /* else the other one has the port for now */
+	if (!err && !daemon->services.upgrade.from) /* else the other one has the port for now */
 		err = observe_open(&daemon->observe, &conf_of(daemon)->metrics);
 	/* Last of what may fail on this host: what it attaches stays. */
 	if (!err)
 		err = open_inline(daemon);
 	if (!err && !daemon->services.upgrade.from)
 		services_open(&daemon->services, &daemon->self, conf_of(daemon));
+	store_prepare(&daemon->services.store);
 	if (!err)
 		err = privileges_enter(&daemon->privileges, conf_of(daemon), &daemon->relay,
 				       daemon->engine);
@@ -431,11 +436,13 @@ static void stop(struct daemon *daemon)
 	generations_free(&relay->generations);
 	inherited_free(&relay->inherited);
 	limits_free(relay->limits);
+	store_end(&daemon->services.store);
 	upgrade_end(&daemon->services.upgrade);
 	free(relay->served);
 	(void)sem_destroy(&relay->updated);
 	mailbox_close(&relay->answers);
 	(void)sem_destroy(&relay->offered);
+	cleanup_close(&relay->taken_fd);
 	if (daemon->done.fd >= 0)
 		(void)close(daemon->done.fd);
 	if (daemon->signals.fd >= 0)
@@ -471,7 +478,8 @@ int daemon_run(struct conf *conf, bool takeover)
 		.done.fd = -1,
 		.drain_timer.fn = on_drain_timeout,
 		.sweep_timer.fn = on_sweep,
-		.relay = { .done_fd = -1, .handed_fd = -1, .answers.source.fd = -1 },
+		.relay = RELAY_NONE,
+		.services = SERVICES_NONE,
 		.observe = { .relay = &daemon.relay,
 			     .engine = &daemon.engine,
 			     .change = &daemon.change,

@@ -22,6 +22,7 @@ int cmd_backend(int argc, char **argv);
 int cmd_listener(int argc, char **argv);
 int cmd_drain(int argc, char **argv);
 int cmd_ready(int argc, char **argv);
+int cmd_store(int argc, char **argv);
 int cmd_detach(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 
@@ -39,6 +40,7 @@ extern const char cmd_backend_usage[];
 extern const char cmd_listener_usage[];
 extern const char cmd_drain_usage[];
 extern const char cmd_ready_usage[];
+extern const char cmd_store_usage[];
 extern const char cmd_detach_usage[];
 extern const char cmd_help_usage[];
 

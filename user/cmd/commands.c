@@ -22,6 +22,8 @@ const struct command commands[] = {
 	  cmd_listener_usage },
 	{ "drain", cmd_drain, "tell balancers that this host is not ready", cmd_drain_usage },
 	{ "ready", cmd_ready, "tell them that it is, again", cmd_ready_usage },
+	{ "store", cmd_store, "leave all connections to systemd, for the next start",
+	  cmd_store_usage },
 	{ "detach", cmd_detach, "take what engine = inline left on the interfaces away",
 	  cmd_detach_usage },
 	{ "check", cmd_check, "validate a configuration: file:line: message", cmd_check_usage },

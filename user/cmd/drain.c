@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* unproxy drain, unproxy ready: what the host answers to whoever asks whether it is ready. */
+/* unproxy drain, unproxy ready: what the host answers to whoever asks whether it is ready. And
+ * unproxy store, which takes no words either. */
 #include "cmd/ask.h"
 #include "cmd/cmd.h"
 
@@ -13,6 +14,12 @@ const char cmd_drain_usage[] =
 const char cmd_ready_usage[] = "usage: unproxy ready\n"
 			       "\n"
 			       "Takes unproxy drain back.\n\n" ASK_HELP;
+
+const char cmd_store_usage[] =
+	"usage: unproxy store\n"
+	"\n"
+	"The daemon has systemd keep its listening sockets and connections for the next\n"
+	"start, and ends: what ExecStop= of the unit says for `systemctl restart`.\n\n" ASK_HELP;
 
 static int say(int argc, char **argv, const char *usage)
 {
@@ -34,4 +41,9 @@ int cmd_drain(int argc, char **argv)
 int cmd_ready(int argc, char **argv)
 {
 	return say(argc, argv, cmd_ready_usage);
+}
+
+int cmd_store(int argc, char **argv)
+{
+	return say(argc, argv, cmd_store_usage);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* reload, backend, listener, drain, ready: what user/change does, asked for. */
+/* reload, backend, listener, drain, ready, store: what user/change does, asked for. */
 #include <errno.h>
 #include <string.h>
 
@@ -126,5 +126,15 @@ int ctl_cmd_drain(struct ctl_request *request)
 int ctl_cmd_ready(struct ctl_request *request)
 {
 	change_host(request->context->change, false);
+	return ctl_reply(request, NULL);
+}
+
+int ctl_cmd_store(struct ctl_request *request)
+{
+	struct ctl_context *context = request->context;
+	char why[256] = "";
+
+	if (context->store(context->store_owner, why, sizeof(why)))
+		return ctl_fail(request, "refused", "%s", why);
 	return ctl_reply(request, NULL);
 }

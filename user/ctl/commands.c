@@ -18,6 +18,8 @@ const struct ctl_command ctl_commands[] = {
 	{ "listener", ctl_cmd_listener, "listener action", "a listener: drain or ready" },
 	{ "drain", ctl_cmd_drain, "", "the host is not ready any more" },
 	{ "ready", ctl_cmd_ready, "", "the host is ready again" },
+	{ "store", ctl_cmd_store, "",
+	  "have the service manager keep all connections for the next start, and end" },
 	{ 0 },
 };
 

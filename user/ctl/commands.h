@@ -22,5 +22,6 @@ int ctl_cmd_backend(struct ctl_request *request);
 int ctl_cmd_listener(struct ctl_request *request);
 int ctl_cmd_drain(struct ctl_request *request);
 int ctl_cmd_ready(struct ctl_request *request);
+int ctl_cmd_store(struct ctl_request *request);
 
 #endif

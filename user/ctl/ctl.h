@@ -28,6 +28,9 @@ struct ctl_context {
 	/* All figures there are: 0 and *ret is the caller's (stats_free()), or -errno. */
 	int (*take_stats)(const void *owner, struct stats **ret);
 	const void *stats_owner;
+	/* Have the service manager keep all for the next daemon, and end. 0, or -errno with why. */
+	int (*store)(void *owner, char *why, size_t why_size);
+	void *store_owner;
 	const struct ctl *ctl; /* itself; set by ctl_open() */
 };
 

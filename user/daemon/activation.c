@@ -2,9 +2,11 @@
 #include "daemon/activation.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 
 #include "base/addr.h"
@@ -54,7 +56,33 @@ static int take(const struct conf *conf, int fd, const char *name, struct inheri
 	return -EADDRNOTAVAIL;
 }
 
-int activation_take(const struct conf *conf, struct inherited *ret)
+/* A name alone could also be a listener's. */
+static bool is_packets(int fd)
+{
+	int domain = 0, type = 0;
+	socklen_t len = sizeof(int);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX &&
+	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_SEQPACKET;
+}
+
+/* Is it of what an earlier daemon has left? */
+static bool keep(int fd, const char *name, int kept[STORE_PART__MAX])
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	for (unsigned i = 0; i < STORE_PART__MAX; i++) {
+		if (strcmp(store_names[i], name) != 0 || !is_packets(fd))
+			continue;
+		(void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+		cleanup_close(&kept[i]); /* the manager has one of a name: see store_begin() */
+		kept[i] = fd;
+		return true;
+	}
+	return false;
+}
+
+int activation_take(const struct conf *conf, struct inherited *ret, int kept[STORE_PART__MAX])
 {
 	char **names = NULL;
 	int n = sd_listen_fds_with_names(1, &names), err = n < 0 ? n : 0;
@@ -62,7 +90,7 @@ int activation_take(const struct conf *conf, struct inherited *ret)
 	if (n < 0)
 		log_error("activation.failed error=\"LISTEN_FDS: %s\"", strerror(-n));
 	for (int i = 0; i < n; i++) {
-		if (!err)
+		if (!err && !keep(SD_LISTEN_FDS_START + i, names[i], kept))
 			err = take(conf, SD_LISTEN_FDS_START + i, names[i], ret);
 		free(names[i]);
 	}

@@ -2,6 +2,7 @@
 #include "daemon/hand_over.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -33,13 +34,14 @@ enum stage {
 	CLEARED,  /* ... starts */
 	GIVING,   /* the workers hand over */
 	TOTALLED, /* ... have; the guest takes what is left */
+	STORING,  /* without a guest: the service manager keeps what the workers give */
 	RETIRED,  /* all is another's */
 };
 
 static const char *const steps[] = {
-	[EMPTY] = "none",      [GREETING] = "greeting",  [OFFERED] = "prepare",
-	[CLEARED] = "start",   [GIVING] = "connections", [TOTALLED] = "services",
-	[RETIRED] = "retired",
+	[EMPTY] = "none",    [GREETING] = "greeting",  [OFFERED] = "prepare",
+	[CLEARED] = "start", [GIVING] = "connections", [TOTALLED] = "services",
+	[STORING] = "store", [RETIRED] = "retired",
 };
 
 struct hand_over_door {
@@ -54,7 +56,9 @@ struct hand_over_door {
 	struct offered offered;
 	struct up_addr *served;
 	size_t n_served;
-	uint64_t before; /* relay->handed when it began */
+	uint64_t before;               /* relay->handed when it began */
+	void (*stored)(void *context); /* STORING: when all is */
+	void *context;
 	uint8_t buf[MESSAGE_MAX];
 };
 
@@ -118,7 +122,7 @@ static int on_hello(struct hand_over_door *door, struct reader *body)
 		say_refused(door->guest.fd, "it speaks another version");
 		return -EPROTONOSUPPORT;
 	}
-	err = offer_all(door->host.relay, door->guest.fd, &door->offered);
+	err = offer_all(door->host.relay, door->guest.fd, true, &door->offered);
 	if (err)
 		say_refused(door->guest.fd, strerror(-err));
 	door->stage = OFFERED;
@@ -151,22 +155,12 @@ static int on_prepared(struct hand_over_door *door, struct reader *body)
 static int say_totals(struct hand_over_door *door)
 {
 	struct relay *relay = door->host.relay;
-	union {
-		struct stats_counts counts;
-		uint64_t numbers[sizeof(struct stats_counts) / sizeof(uint64_t)];
-	} all;
-	struct writer w = message_begin(TAKEOVER_TOTALS, door->buf, sizeof(door->buf));
 
-	relay_sum(relay, &all.counts);
 	door->stage = TOTALLED;
 	door->host.services(door->host.context, true);
-	write_u64(&w, __atomic_load_n(&relay->handed, __ATOMIC_RELAXED) - door->before);
-	write_u64(&w, __atomic_load_n(&relay->connections, __ATOMIC_RELAXED));
-	write_u64(&w, ARRAY_SIZE(all.numbers));
-	for (size_t i = 0; i < ARRAY_SIZE(all.numbers); i++)
-		write_u64(&w, all.numbers[i]);
 	(void)loop_timer_arm(door->host.loop, &door->patience, ANSWER_US);
-	return message_send(door->guest.fd, &w, door->buf, NULL, 0);
+	return offer_totals(relay, door->guest.fd,
+			    __atomic_load_n(&relay->handed, __ATOMIC_RELAXED) - door->before);
 }
 
 static int on_begin(struct hand_over_door *door)
@@ -247,6 +241,8 @@ static void on_handed(struct loop_source *source, uint32_t events)
 	if (read(source->fd, &count, sizeof(count)) != sizeof(count))
 		return;
 	door->giving -= (unsigned)count;
+	if (!door->giving && door->stage == STORING)
+		door->stored(door->context);
 	if (door->giving || door->stage != GIVING)
 		return;
 	err = say_totals(door);
@@ -261,7 +257,7 @@ static const char *objection(const struct hand_over_door *door, int fd)
 {
 	if (!message_peer_is_ours(fd))
 		return "neither root nor the daemon's user";
-	if (door->stage != EMPTY || door->giving)
+	if (hand_over_is_busy(door))
 		return "another takeover is under way";
 	return NULL;
 }
@@ -346,6 +342,28 @@ int hand_over_open(const char *path, const struct hand_over_host *host, struct h
 	}
 	*ret = door;
 	return 0;
+}
+
+bool hand_over_is_busy(const struct hand_over_door *door)
+{
+	return door->stage != EMPTY || door->giving;
+}
+
+void hand_over_store(struct hand_over_door *door, int sessions, void (*stored)(void *context),
+		     void *context)
+{
+	struct relay *relay = door->host.relay;
+
+	door->stage = STORING;
+	door->stored = stored;
+	door->context = context;
+	door->giving = relay->n_workers;
+	relay->storing = true;
+	for (unsigned i = 0; i < relay->n_workers; i++) {
+		/* -1: its worker sees an end that nobody is at, and keeps what it has. */
+		relay->workers[i]->channel = fcntl(sessions, F_DUPFD_CLOEXEC, 0);
+		worker_command(relay->workers[i], WORKER_HAND_OVER);
+	}
 }
 
 void hand_over_shut(struct hand_over_door *door, bool shut)

@@ -32,6 +32,15 @@ struct hand_over_host {
 int hand_over_open(const char *path, const struct hand_over_host *host,
 		   struct hand_over_door **ret);
 
+/* Is somebody in it, or on the way out? */
+bool hand_over_is_busy(const struct hand_over_door *door);
+
+/* Nobody is in it, and nobody comes in any more: have the workers tell their connections on
+ * `sessions`, one way, which stays the caller's. Each has its own reason to keep some. At
+ * least one worker runs; stored is called when all are through, and the door stays as it is. */
+void hand_over_store(struct hand_over_door *door, int sessions, void (*stored)(void *context),
+		     void *context);
+
 /* Close the door; a guest that is in it stays there. With true open it again. */
 void hand_over_shut(struct hand_over_door *door, bool shut);
 

@@ -105,7 +105,7 @@ static int send_channel(int fd, int *ret_ours)
 	return say(fd, &w, buf, &theirs, 1);
 }
 
-static int send_greeting(const struct relay *relay, int fd, size_t n_sockets)
+static int send_greeting(const struct relay *relay, int fd, size_t n_sockets, unsigned n_channels)
 {
 	uint8_t buf[SMALL];
 	struct writer w = message_begin(TAKEOVER_WELCOME, buf, sizeof(buf));
@@ -113,35 +113,36 @@ static int send_greeting(const struct relay *relay, int fd, size_t n_sockets)
 	write_u16(&w, TAKEOVER_VERSION);
 	write_u32(&w, (uint32_t)n_sockets);
 	write_u32(&w, count_pins(relay));
-	write_u32(&w, relay->n_workers);
+	write_u32(&w, n_channels);
 	return say(fd, &w, buf, NULL, 0);
 }
 
-static int send_all(const struct relay *relay, int fd, const struct offer *offers,
+static int send_all(const struct relay *relay, int fd, bool connections, const struct offer *offers,
 		    struct offered *ret)
 {
+	unsigned n_channels = connections ? relay->n_workers : 0;
 	size_t n = 0;
 	int err;
 
 	for (unsigned i = 0; i < relay->n_workers; i++)
 		n += offers[i].n_sockets;
 	ret->sockets = calloc(n + 1, sizeof(*ret->sockets));
-	ret->channels = malloc((relay->n_workers + 1) * sizeof(*ret->channels));
+	ret->channels = malloc((n_channels + 1) * sizeof(*ret->channels));
 	if (!ret->sockets || !ret->channels)
 		return -ENOMEM;
-	err = send_greeting(relay, fd, n);
+	err = send_greeting(relay, fd, n, n_channels);
 	if (!err)
 		err = send_sockets(relay, fd, ret, offers);
 	if (!err)
 		err = send_all_pins(relay, fd);
-	while (!err && ret->n_channels < relay->n_workers) {
+	while (!err && ret->n_channels < n_channels) {
 		ret->channels[ret->n_channels] = -1;
 		err = send_channel(fd, &ret->channels[ret->n_channels++]);
 	}
 	return err;
 }
 
-int offer_all(struct relay *relay, int fd, struct offered *ret)
+int offer_all(struct relay *relay, int fd, bool connections, struct offered *ret)
 {
 	struct offer *offers = calloc(relay->n_workers + 1, sizeof(*offers));
 	int err;
@@ -152,10 +153,28 @@ int offer_all(struct relay *relay, int fd, struct offered *ret)
 	if (err == -ETIMEDOUT)
 		return err; /* a worker that hangs may still write to it */
 	if (!err)
-		err = send_all(relay, fd, offers, ret);
+		err = send_all(relay, fd, connections, offers, ret);
 	offers_free(offers, relay->n_workers);
 	free(offers);
 	return err;
+}
+
+int offer_totals(const struct relay *relay, int fd, uint64_t handed)
+{
+	union {
+		struct stats_counts counts;
+		uint64_t numbers[sizeof(struct stats_counts) / sizeof(uint64_t)];
+	} all;
+	uint8_t buf[SMALL + sizeof(all)];
+	struct writer w = message_begin(TAKEOVER_TOTALS, buf, sizeof(buf));
+
+	relay_sum(relay, &all.counts);
+	write_u64(&w, handed);
+	write_u64(&w, __atomic_load_n(&relay->connections, __ATOMIC_RELAXED));
+	write_u64(&w, ARRAY_SIZE(all.numbers));
+	for (size_t i = 0; i < ARRAY_SIZE(all.numbers); i++)
+		write_u64(&w, all.numbers[i]);
+	return message_send(fd, &w, buf, NULL, 0);
 }
 
 void offered_free(struct offered *offered)

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* All that a daemon has, told to the one that takes over: what answers its greeting. */
+/* All that a daemon has, told to the one that takes over: what answers its greeting, or what
+ * the service manager keeps for it. */
 #ifndef DAEMON_OFFER_ALL_H
 #define DAEMON_OFFER_ALL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "relay/relay.h"
 
@@ -13,9 +18,12 @@ struct offered {
 	unsigned n_channels;
 };
 
-/* Tell it on fd, waiting a little where it does not read at once. End with offered_free() in
- * any case. 0 or -errno. */
-int offer_all(struct relay *relay, int fd, struct offered *ret);
+/* Tell it on fd, waiting a little where it does not read at once; connections: each worker has
+ * a channel for them. End with offered_free() in any case. 0 or -errno. */
+int offer_all(struct relay *relay, int fd, bool connections, struct offered *ret);
 void offered_free(struct offered *offered);
+
+/* What all has come to: so many connections were handed on. 0 or -errno. */
+int offer_totals(const struct relay *relay, int fd, uint64_t handed);
 
 #endif

@@ -2,6 +2,7 @@
 #include "daemon/services.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -12,6 +13,28 @@
 static int take_stats(const void *owner, struct stats **ret)
 {
 	return observe_take(owner, ret);
+}
+
+static int store(void *owner, char *why, size_t why_size)
+{
+	struct services *services = owner;
+	const struct services_daemon *daemon = services->daemon;
+	int err;
+
+	if (daemon->change->stopping) {
+		(void)snprintf(why, why_size, "the daemon is stopping");
+		return -ESHUTDOWN;
+	}
+	if (!daemon->relay->n_workers) /* what inline has stays in the kernel anyhow */
+		return 0;
+	if (!services->upgrade.door) {
+		(void)snprintf(why, why_size, "this daemon cannot hand over: see its log");
+		return -ENOTSUP;
+	}
+	err = store_begin(&services->store, &services->host, services->upgrade.door, why, why_size);
+	if (!err)
+		daemon->change->stopping = true;
+	return err;
 }
 
 static void open_control(struct services *services, const struct conf *conf)
@@ -26,6 +49,8 @@ static void open_control(struct services *services, const struct conf *conf)
 		.change = services->daemon->change,
 		.take_stats = take_stats,
 		.stats_owner = services->daemon->observe,
+		.store = store,
+		.store_owner = services,
 	};
 	if (!conf->control)
 		return;
@@ -80,7 +105,7 @@ static void retire(void *context)
 void services_open(struct services *services, const struct services_daemon *daemon,
 		   const struct conf *conf)
 {
-	const struct hand_over_host host = {
+	services->host = (struct hand_over_host){
 		.context = services,
 		.loop = daemon->loop,
 		.relay = daemon->relay,
@@ -92,7 +117,7 @@ void services_open(struct services *services, const struct services_daemon *daem
 	services->daemon = daemon;
 	open_control(services, conf);
 	if (services->ctl)
-		upgrade_open_door(&services->upgrade, &host);
+		upgrade_open_door(&services->upgrade, &services->host);
 }
 
 void services_take_over(struct services *services, const struct services_daemon *daemon,

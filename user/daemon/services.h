@@ -8,14 +8,23 @@
 
 #include "ctl/ctl.h"
 #include "daemon/observe.h"
+#include "daemon/store.h"
 #include "daemon/upgrade.h"
 
 struct services {
 	struct ctl_context context;
 	struct ctl *ctl; /* NULL: nobody can ask */
 	struct upgrade upgrade;
+	struct store store;
+	struct hand_over_host host;
 	const struct services_daemon *daemon;
 };
+
+/* Nothing is open yet. */
+#define SERVICES_NONE                                                                              \
+	{                                                                                          \
+		.upgrade.kept = { -1, -1 }, .store = { .ours = { -1, -1 }, .theirs = { -1, -1 } }, \
+	}
 
 /* The daemon, as they need it; it outlives them. */
 struct services_daemon {

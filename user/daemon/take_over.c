@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/socket.h"
+#include "daemon/take_kept.h"
 #include "obs/log.h"
 #include "relay/take_over.h"
 #include "takeover/message.h"
@@ -25,6 +26,8 @@
 struct take_over_all {
 	struct relay *relay;
 	int fd;        /* -1: the other one is gone */
+	bool kept;     /* what is read is there, and stays there */
+	int sessions;  /* kept: all connections; -1: none */
 	int *channels; /* of its workers */
 	unsigned n_channels;
 	struct kern_shared pins[TAKEOVER_PINS__MAX]; /* .fd -1: it has none */
@@ -47,9 +50,10 @@ static int await(struct take_over_all *all, enum takeover_kind kind, int timeout
 	struct pollfd poll_fd = { .fd = all->fd, .events = POLLIN };
 	int err = -EAGAIN;
 
-	if (poll(&poll_fd, 1, timeout_ms) == 0)
+	if (!all->kept && poll(&poll_fd, 1, timeout_ms) == 0)
 		return fail(why, why_size, "no answer", -ETIMEDOUT);
-	err = message_receive(all->fd, all->buf, sizeof(all->buf), ret);
+	err = (all->kept ? message_peek : message_receive)(all->fd, all->buf, sizeof(all->buf),
+							   ret);
 	if (err)
 		return fail(why, why_size, "no answer", err);
 	if (ret->kind == kind)
@@ -72,7 +76,7 @@ static void own_pins(const struct relay *relay)
 /* The other one is gone: what it had is ours, or nobody's. True: go on without it. */
 static bool goes_on_alone(struct take_over_all *all, int err)
 {
-	if (err != -ENOTCONN && err != -EPIPE)
+	if (all->kept || (err != -ENOTCONN && err != -EPIPE))
 		return false;
 	log_warn("takeover.alone reason=\"the other daemon has died\" action=\"its connections are "
 		 "lost, its listening sockets are kept\"");
@@ -143,16 +147,19 @@ static int receive_channel(struct take_over_all *all, char *why, size_t why_size
 static int receive_all(struct take_over_all *all, char *why, size_t why_size)
 {
 	uint32_t sockets, pins, workers;
+	uint16_t version;
 	struct message message;
 	int err = await(all, TAKEOVER_WELCOME, ANSWER_MS, &message, why, why_size);
 
 	if (err)
 		return err;
-	(void)read_u16(&message.body);
+	version = read_u16(&message.body);
 	sockets = read_u32(&message.body);
 	pins = read_u32(&message.body);
 	workers = read_u32(&message.body);
 	message_close(&message);
+	if (version != TAKEOVER_VERSION)
+		return fail(why, why_size, "greeting", -EPROTONOSUPPORT);
 	if (message.body.overrun || sockets > SOCKETS_MAX || workers > WORKERS_MAX ||
 	    pins > TAKEOVER_PINS__MAX)
 		return fail(why, why_size, "greeting", -EBADMSG);
@@ -192,17 +199,44 @@ static int knock(const char *path)
 	return message_peer_is_ours(fd) ? take_fd(&fd) : -EPERM;
 }
 
+static void drop_offer(struct take_over_all *all)
+{
+	for (size_t i = 0; i < all->relay->n_adopted; i++)
+		cleanup_close(&all->relay->adopted[i].fd);
+	free(TAKE_PTR(all->relay->adopted));
+	all->relay->n_adopted = 0;
+	for (unsigned i = 0; i < all->n_channels; i++)
+		cleanup_close(&all->channels[i]);
+	free(TAKE_PTR(all->channels));
+	all->n_channels = 0;
+	for (size_t i = 0; i < TAKEOVER_PINS__MAX; i++) {
+		cleanup_close(&all->pins[i].fd);
+		all->pins[i].fd = -1;
+	}
+}
+
+static int new_all(struct relay *relay, struct take_over_all **ret)
+{
+	struct take_over_all *all = calloc(1, sizeof(*all));
+
+	if (!all)
+		return -ENOMEM;
+	all->relay = relay;
+	all->fd = all->sessions = -1;
+	for (size_t i = 0; i < TAKEOVER_PINS__MAX; i++)
+		all->pins[i].fd = -1;
+	*ret = all;
+	return 0;
+}
+
 int take_over_ask(const char *path, struct relay *relay, struct take_over_all **ret, char *why,
 		  size_t why_size)
 {
-	struct take_over_all *all = calloc(1, sizeof(*all));
-	int err;
+	struct take_over_all *all;
+	int err = new_all(relay, &all);
 
-	if (!all)
-		return fail(why, why_size, "memory", -ENOMEM);
-	all->relay = relay;
-	for (size_t i = 0; i < TAKEOVER_PINS__MAX; i++)
-		all->pins[i].fd = -1;
+	if (err)
+		return fail(why, why_size, "memory", err);
 	all->fd = knock(path);
 	err = all->fd < 0 ? fail(why, why_size, path, all->fd) : 0;
 	if (!err)
@@ -212,6 +246,37 @@ int take_over_ask(const char *path, struct relay *relay, struct take_over_all **
 	if (err) {
 		take_over_end(all);
 		return err;
+	}
+	*ret = all;
+	return 0;
+}
+
+/* From the first one on: whoever looked before may have died of it. */
+static int look(struct take_over_all *all, char *why, size_t why_size)
+{
+	int err = socket_set_int(all->fd, SOL_SOCKET, SO_PEEK_OFF, 0);
+
+	return err ? fail(why, why_size, "SO_PEEK_OFF", err) : receive_all(all, why, why_size);
+}
+
+int take_over_kept(int fds[STORE_PART__MAX], struct relay *relay, struct take_over_all **ret)
+{
+	struct take_over_all *all;
+	char why[256] = "";
+	int err = new_all(relay, &all);
+
+	if (err)
+		return err;
+	all->kept = true;
+	all->fd = take_fd(&fds[STORE_PART_LISTENERS]);
+	all->sessions = take_fd(&fds[STORE_PART_SESSIONS]);
+	if (all->fd >= 0 && look(all, why, sizeof(why))) {
+		log_warn("takeover.refused reason=\"%s\" action=\"listening sockets are opened "
+			 "anew\"",
+			 why);
+		drop_offer(all);
+		cleanup_close(&all->fd);
+		all->fd = -1;
 	}
 	*ret = all;
 	return 0;
@@ -247,8 +312,13 @@ static int say_prepared(struct take_over_all *all)
 int take_over_prepared(struct take_over_all *all, char *why, size_t why_size)
 {
 	struct message message;
-	int err = say_prepared(all);
+	int err;
 
+	if (all->kept) {
+		kept_close(all->relay);
+		return 0;
+	}
+	err = say_prepared(all);
 	if (err)
 		(void)fail(why, why_size, "no answer", err);
 	else
@@ -262,8 +332,12 @@ int take_over_workers(struct take_over_all *all)
 {
 	struct relay *relay = all->relay;
 
+	if (all->kept)
+		return kept_share(relay, all->sessions);
+
 	for (unsigned i = 0; relay->n_workers && i < all->n_channels; i++) {
-		int err = take_over_add(relay->workers[i % relay->n_workers], all->channels[i]);
+		int err = take_over_add(relay->workers[i % relay->n_workers], all->channels[i],
+					false);
 
 		if (err)
 			return err;
@@ -286,8 +360,32 @@ static void add_totals(struct take_over_all *all, struct reader *body)
 			counted.numbers[i] = read_u64(body);
 	}
 	all->relay->before = counted.counts;
+	if (all->kept)
+		return;
 	log_info("takeover.taken connections=%llu kept_by_other=%llu", (unsigned long long)taken,
 		 (unsigned long long)kept);
+}
+
+static void take_kept(struct take_over_all *all)
+{
+	struct relay *relay = all->relay;
+	struct message message;
+	char why[256] = "no listening sockets were kept";
+	int err = all->fd < 0 ? -ENOENT
+			      : await(all, TAKEOVER_TOTALS, 0, &message, why, sizeof(why));
+
+	if (!err) {
+		add_totals(all, &message.body);
+		message_close(&message);
+	} else {
+		log_warn("takeover.totals reason=\"%s\" action=\"counters begin anew\"", why);
+	}
+	kept_await(relay, all->sessions);
+	if (err) /* what is open or was reset had been accepted */
+		relay->before.accepted = relay->taken + relay->not_taken;
+	log_info("takeover.taken connections=%llu lost=%llu from=store",
+		 (unsigned long long)__atomic_load_n(&relay->taken, __ATOMIC_RELAXED),
+		 (unsigned long long)__atomic_load_n(&relay->not_taken, __ATOMIC_RELAXED));
 }
 
 void take_over_connections(struct take_over_all *all)
@@ -296,6 +394,10 @@ void take_over_connections(struct take_over_all *all)
 	char why[256] = "";
 	int err;
 
+	if (all->kept) {
+		take_kept(all);
+		return;
+	}
 	if (all->fd < 0)
 		return;
 	/* No connections can come where there are no workers. */
@@ -318,7 +420,9 @@ void take_over_connections(struct take_over_all *all)
 
 void take_over_commit(struct take_over_all *all)
 {
-	if (all->fd >= 0 && message_send_word(all->fd, TAKEOVER_COMMITTED))
+	if (all->kept)
+		store_forget();
+	else if (all->fd >= 0 && message_send_word(all->fd, TAKEOVER_COMMITTED))
 		log_warn("takeover.unfinished reason=\"the other daemon does not listen\"");
 	own_pins(all->relay);
 }
@@ -327,15 +431,8 @@ void take_over_end(struct take_over_all *all)
 {
 	if (!all)
 		return;
-	for (size_t i = 0; i < all->relay->n_adopted; i++)
-		cleanup_close(&all->relay->adopted[i].fd);
-	free(TAKE_PTR(all->relay->adopted));
-	all->relay->n_adopted = 0;
-	for (unsigned i = 0; i < all->n_channels; i++)
-		cleanup_close(&all->channels[i]);
-	free(all->channels);
-	for (size_t i = 0; i < TAKEOVER_PINS__MAX; i++)
-		cleanup_close(&all->pins[i].fd);
+	drop_offer(all);
 	cleanup_close(&all->fd);
+	cleanup_close(&all->sessions);
 	free(all);
 }

@@ -3,6 +3,9 @@
  * The daemon that takes over from another: what it asks for, in the order of its own start.
  * It waits for each answer. When the other one dies meanwhile, it goes on alone with what it
  * has.
+ *
+ * Or from one that has ended, whose all the service manager has kept (store.h): then nobody is
+ * asked, and nobody answers.
  */
 #ifndef DAEMON_TAKE_OVER_H
 #define DAEMON_TAKE_OVER_H
@@ -11,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/store.h"
 #include "relay/relay.h"
 #include "takeover/message.h"
 
@@ -20,6 +24,12 @@ struct take_over_all;
  * caller, or -errno: -ENOENT nobody is there; else why it cannot be. */
 int take_over_ask(const char *path, struct relay *relay, struct take_over_all **ret, char *why,
 		  size_t why_size);
+
+/* From what has been kept: fds are of each enum store_part, -1: there is none; they become ours.
+ * relay->adopted is filled. Until take_over_connections() nothing is taken from there: another
+ * process may begin anew. What is of another version is done without, and said. 0 and *ret is
+ * the caller's, or -ENOMEM. */
+int take_over_kept(int fds[STORE_PART__MAX], struct relay *relay, struct take_over_all **ret);
 
 /* The other one's pins, and the descriptor that locks them; NULL: it has none. Of the relay's
  * maps all is filled. all: NULL is allowed. */

@@ -19,7 +19,7 @@ int upgrade_init(struct upgrade *upgrade, const char *control)
 	return -ENOMEM;
 }
 
-int upgrade_ask(struct upgrade *upgrade, struct relay *relay)
+static int ask_daemon(struct upgrade *upgrade, struct relay *relay)
 {
 	char why[256] = "";
 	int err;
@@ -39,6 +39,20 @@ int upgrade_ask(struct upgrade *upgrade, struct relay *relay)
 		log_error("takeover.refused reason=\"%s\" action=\"the other daemon goes on\"",
 			  why);
 	return err;
+}
+
+static bool was_kept(const struct upgrade *upgrade)
+{
+	return upgrade->kept[STORE_PART_LISTENERS] >= 0 || upgrade->kept[STORE_PART_SESSIONS] >= 0;
+}
+
+int upgrade_begin(struct upgrade *upgrade, struct relay *relay, bool ask)
+{
+	int err = ask ? ask_daemon(upgrade, relay) : 0;
+
+	if (err || upgrade->from || !was_kept(upgrade))
+		return err;
+	return take_over_kept(upgrade->kept, relay, &upgrade->from);
 }
 
 int upgrade_prepared(struct upgrade *upgrade)
@@ -81,6 +95,8 @@ void upgrade_open_door(struct upgrade *upgrade, const struct hand_over_host *hos
 
 void upgrade_end(struct upgrade *upgrade)
 {
+	for (unsigned i = 0; i < STORE_PART__MAX; i++)
+		cleanup_close(&upgrade->kept[i]);
 	hand_over_close(upgrade->door);
 	take_over_end(upgrade->from);
 	free(upgrade->path);

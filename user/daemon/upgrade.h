@@ -12,14 +12,16 @@
 struct upgrade {
 	char *path;                  /* where daemons meet; NULL: nowhere */
 	struct take_over_all *from;  /* the one that this one takes over from, until it has */
+	int kept[STORE_PART__MAX];   /* what came from the service manager; -1: nothing */
 	struct hand_over_door *door; /* for the next one; NULL: it is shut */
 };
 
 /* Daemons meet beside their control socket; NULL: there is none. 0 or -ENOMEM. */
 int upgrade_init(struct upgrade *upgrade, const char *control);
 
-/* Ask whoever serves for all it has. Nobody there is no error. 0 or -errno. */
-int upgrade_ask(struct upgrade *upgrade, struct relay *relay);
+/* ask: ask whoever serves for all it has; nobody there is no error. Else, or then: have what the
+ * service manager has kept of a daemon that has ended, if there is any. 0 or -errno. */
+int upgrade_begin(struct upgrade *upgrade, struct relay *relay, bool ask);
 
 /* All is loaded and bound, no thread has begun: the other one lets go of what cannot have two
  * owners. 0 or -errno. */

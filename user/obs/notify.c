@@ -59,7 +59,7 @@ int notify_store(const char *name, const int *fds, unsigned n)
 	char text[128];
 	int r;
 
-	(void)snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%s", name);
+	(void)snprintf(text, sizeof(text), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
 	r = sd_pid_notify_with_fds(0, 0, text, fds, n);
 	return r > 0 ? 0 : r < 0 ? r : -ENOTCONN;
 }
@@ -67,4 +67,11 @@ int notify_store(const char *name, const int *fds, unsigned n)
 void notify_unstore(const char *name)
 {
 	(void)sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+}
+
+int notify_barrier(uint64_t timeout_us)
+{
+	int r = sd_notify_barrier(0, timeout_us);
+
+	return r > 0 ? 0 : r < 0 ? r : -ENOTCONN;
 }

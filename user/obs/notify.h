@@ -29,10 +29,15 @@ uint64_t notify_watchdog_us(void);
 void notify_watchdog(void);
 
 /* Have the manager keep n descriptors under that name and hand them to the next start, in
- * LISTEN_FDS. 0, -ENOTCONN without a manager, or -errno. */
+ * LISTEN_FDS; also such as nobody is at the other end of. Whether it does it is not said:
+ * it closes what it does not keep. 0, -ENOTCONN without a manager, or -errno. */
 int notify_store(const char *name, const int *fds, unsigned n);
 
 /* It drops those it keeps under that name. */
 void notify_unstore(const char *name);
+
+/* Wait until the manager has acted on all that it was told before. 0, -ENOTCONN without a
+ * manager, -ETIMEDOUT, or -errno. */
+int notify_barrier(uint64_t timeout_us);
 
 #endif

@@ -37,6 +37,7 @@
 	X(GONE, "gone")                                   \
 	X(REUSED, "reused")                               \
 	X(KILLED, "killed")                               \
+	X(NOT_TAKEN_OVER, "not_taken_over")               \
 	X(OTHER, "other")
 
 enum stats_end {

@@ -21,6 +21,9 @@
 /* A longer tail goes into a file of its own. */
 #define TAIL_MAX 16384
 
+/* Told in a row where nobody answers: those that were not quiet get their turn. */
+#define STORED 1024
+
 /* Those that were not quiet are looked at again so soon. */
 #define LOOK_US 500
 
@@ -34,6 +37,7 @@ struct hand_over {
 	struct list given; /* sessions without an answer yet, oldest first */
 	unsigned n_given;
 	uint64_t progress_us; /* when something last moved */
+	bool stores;          /* nobody answers */
 	bool over;
 };
 
@@ -73,6 +77,14 @@ static void finish(struct hand_over *hand)
 
 /* ---- answers ---- */
 
+/* The oldest of the given is not ours any more. */
+static void let_go(struct hand_over *hand)
+{
+	hand->n_given--;
+	session_let_go(first_given(hand));
+	__atomic_fetch_add(&hand->worker->relay->handed, 1, __ATOMIC_RELAXED);
+}
+
 /* 0, or -errno: nothing more will come. */
 static int take_answer(struct hand_over *hand)
 {
@@ -86,13 +98,10 @@ static int take_answer(struct hand_over *hand)
 	if (!hand->n_given || (message.kind != TAKEOVER_TAKEN && message.kind != TAKEOVER_LEFT))
 		return -EBADMSG;
 	hand->progress_us = loop_now(hand->worker->loop);
-	if (message.kind == TAKEOVER_LEFT) {
+	if (message.kind == TAKEOVER_LEFT)
 		take_back(hand);
-		return 0;
-	}
-	hand->n_given--;
-	session_let_go(first_given(hand));
-	__atomic_fetch_add(&hand->worker->relay->handed, 1, __ATOMIC_RELAXED);
+	else
+		let_go(hand);
 	return 0;
 }
 
@@ -160,27 +169,37 @@ static int tell(struct hand_over *hand, const struct session *session, struct ha
 	return message_send(hand->channel.fd, &w, buf, fds, n);
 }
 
+/* Where nobody answers, what does not fit now never will. */
+static enum outcome offer(struct hand_over *hand, struct session *session, struct handed *handed)
+{
+	int err = tell(hand, session, handed);
+
+	if (!hand->stores && (err == -EAGAIN || err == -EPIPE || err == -ECONNRESET))
+		return FULL;
+	return err ? STAYS : GIVEN;
+}
+
 static enum outcome give(struct hand_over *hand, struct session *session)
 {
+	enum outcome outcome;
 	struct handed handed;
-	int err;
 
 	if (!handed_quiet(session))
 		return LATER;
 	if (!handed_describe(session, &handed))
 		return STAYS;
 	kernel_park(session); /* before: the other end may have it before we are back */
-	err = tell(hand, session, &handed);
-	if (err)
+	outcome = offer(hand, session, &handed);
+	if (outcome != GIVEN) {
 		kernel_unpark(session);
-	if (err == -EAGAIN || err == -EPIPE || err == -ECONNRESET)
-		return FULL;
-	if (err)
-		return STAYS;
+		return outcome;
+	}
 	handed_suspend(session);
 	list_append(&hand->given, &session->all);
 	hand->n_given++;
 	hand->progress_us = loop_now(hand->worker->loop);
+	if (hand->stores)
+		let_go(hand);
 	return GIVEN;
 }
 
@@ -188,9 +207,10 @@ static enum outcome give(struct hand_over *hand, struct session *session)
 static bool give_some(struct hand_over *hand, struct list *sessions)
 {
 	struct list *item = sessions->next;
+	unsigned told = 0;
 	bool later = false;
 
-	while (item != sessions && hand->n_given < WINDOW) {
+	while (item != sessions && hand->n_given < WINDOW && told < STORED) {
 		struct session *session = container_of(item, struct session, all);
 
 		item = item->next;
@@ -206,6 +226,7 @@ static bool give_some(struct hand_over *hand, struct list *sessions)
 			later = true;
 			break;
 		case GIVEN:
+			told++;
 			break;
 		}
 	}
@@ -275,6 +296,7 @@ void hand_over_begin(struct worker *worker, int channel)
 		.channel = { .fn = on_channel, .fd = channel },
 		.look.fn = on_look,
 		.progress_us = loop_now(worker->loop),
+		.stores = worker->relay->storing,
 	};
 	list_init(&hand->given);
 	worker->hand_over = hand;

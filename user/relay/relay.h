@@ -72,11 +72,22 @@ struct relay {
 	uint64_t handed;        /* atomic: connections that the other one has by now */
 	sem_t offered;          /* each worker posts it when it has told of its sockets */
 	bool kern_told;         /* the other one shares kern's maps */
+	bool storing;           /* ... is not there yet: the service manager keeps all for it */
 	struct up_addr *served; /* what the other one listens on, too, in the end */
 	size_t n_served;
 	struct adopted *adopted; /* listening sockets from elsewhere; the caller's */
 	size_t n_adopted;
+	/* While this one takes on what the service manager has kept */
+	int taken_fd;       /* eventfd: each worker adds one when there is no more */
+	uint64_t taken;     /* atomic: connections */
+	uint64_t not_taken; /* atomic: ... that were reset instead */
 };
+
+/* Nothing is open yet. */
+#define RELAY_NONE                                                                      \
+	{                                                                               \
+		.done_fd = -1, .handed_fd = -1, .taken_fd = -1, .answers.source.fd = -1 \
+	}
 
 struct pipe_pool;
 struct uring_bytes;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/addr.h"
 #include "base/cleanup.h"
 #include "obs/log.h"
 #include "relay/handed.h"
@@ -16,10 +17,15 @@
 /* In a row, before others get their turn. */
 #define BATCH 64
 
+/* Lost connections that have a line of their own in the log, each worker's. */
+#define LOST_SAID 16
+
 struct take_over {
 	struct list all; /* worker->channels */
 	struct loop_source channel;
 	struct worker *worker;
+	bool kept;     /* nobody answers, nobody is answered */
+	unsigned said; /* of those that were lost */
 };
 
 static int read_tail(int fd, size_t len, uint8_t **ret)
@@ -73,19 +79,70 @@ static int make(struct worker *worker, struct message *message, struct handed *h
 	return err;
 }
 
-/* One connection: ours from the moment that our word has been taken. 0 or -errno. */
+static const char *why_not(int err)
+{
+	if (err == -ENOENT)
+		return "no such listener or server here";
+	return err == -EPROTONOSUPPORT ? "told by another version" : strerror(-err);
+}
+
+/* Nobody else has it, and its sockets are closed: with a RST, as they were left. */
+static void lose(struct take_over *take, const struct handed *handed, int err)
+{
+	struct stats_counts *counts = &take->worker->counts;
+	char client[ADDR_TEXT_MAX];
+
+	stats_add(&counts->closed, 1);
+	stats_add(&counts->ended[STATS_END_NOT_TAKEN_OVER], 1);
+	__atomic_fetch_add(&take->worker->relay->not_taken, 1, __ATOMIC_RELAXED);
+	if (take->said++ >= LOST_SAID)
+		return;
+	addr_format(&handed->client, client, sizeof(client));
+	log_warn("takeover.lost client=%s listener=\"%s\" reason=\"%s\" action=reset", client,
+		 handed->listener, why_not(err));
+}
+
+static void keep(struct take_over *take, struct session *session, const struct handed *handed)
+{
+	__atomic_fetch_add(&take->worker->relay->taken, 1, __ATOMIC_RELAXED);
+	handed_resume(session, handed->timer_us);
+}
+
+static int read_session(struct take_over *take, struct message *message, struct handed *handed,
+			struct session **ret)
+{
+	int err = handed_read(&message->body, handed);
+
+	if (!err)
+		err = make(take->worker, message, handed, ret);
+	message_close(message);
+	return err;
+}
+
+/* One that a daemon has left: ours, or nobody's. */
+static int take_kept(struct take_over *take, struct message *message)
+{
+	struct session *session = NULL;
+	struct handed handed = { 0 };
+	int err = read_session(take, message, &handed, &session);
+
+	if (err)
+		lose(take, &handed, err);
+	else
+		keep(take, session, &handed);
+	return 0;
+}
+
+/* One of a daemon that lives: ours from the moment that our word has been taken. 0 or -errno. */
 static int take_session(struct take_over *take, struct message *message)
 {
 	struct session *session = NULL;
 	struct handed handed;
-	int err = handed_read(&message->body, &handed);
+	int err = read_session(take, message, &handed, &session);
 
-	if (!err)
-		err = make(take->worker, message, &handed, &session);
-	message_close(message);
 	if (err) {
 		log_warn("takeover.left reason=\"%s\" action=\"the old process keeps it\"",
-			 err == -ENOENT ? "no such listener or server here" : strerror(-err));
+			 why_not(err));
 		return message_send_word(take->channel.fd, TAKEOVER_LEFT);
 	}
 	err = message_send_word(take->channel.fd, TAKEOVER_TAKEN);
@@ -101,12 +158,27 @@ static int receive(struct take_over *take)
 	struct message message;
 	int err = message_receive(take->channel.fd, take->worker->buffer, MESSAGE_MAX, &message);
 
+	if (err == -EBADMSG && take->kept) { /* also: too many descriptors are open */
+		lose(take, &(struct handed){ 0 }, err);
+		return 0;
+	}
 	if (err)
 		return err;
 	if (message.kind == TAKEOVER_SESSION)
-		return take_session(take, &message);
+		return (take->kept ? take_kept : take_session)(take, &message);
 	message_close(&message);
 	return -EBADMSG;
+}
+
+/* No more will come by this channel. */
+static void over(struct take_over *take)
+{
+	uint64_t one = 1;
+
+	cleanup_close(&take->channel.fd);
+	take->channel.fd = -1;
+	if (take->kept)
+		(void)!write(take->worker->relay->taken_fd, &one, sizeof(one));
 }
 
 static void on_channel(struct loop_source *source, uint32_t events)
@@ -120,11 +192,10 @@ static void on_channel(struct loop_source *source, uint32_t events)
 	if (!err || err == -EAGAIN)
 		return;
 	loop_remove(take->worker->loop, source);
-	cleanup_close(&source->fd);
-	source->fd = -1;
+	over(take);
 }
 
-int take_over_add(struct worker *worker, int channel)
+int take_over_add(struct worker *worker, int channel, bool kept)
 {
 	struct take_over *take = calloc(1, sizeof(*take));
 
@@ -132,6 +203,7 @@ int take_over_add(struct worker *worker, int channel)
 		return -ENOMEM;
 	take->worker = worker;
 	take->channel.fd = channel;
+	take->kept = kept;
 	list_append(&worker->channels, &take->all);
 	return 0;
 }
@@ -145,8 +217,7 @@ void take_over_begin(struct worker *worker)
 		take->channel.fn = on_channel;
 		if (loop_add(worker->loop, &take->channel, EPOLLIN) == 0)
 			continue;
-		cleanup_close(&take->channel.fd); /* the old process notices, and keeps all */
-		take->channel.fd = -1;
+		over(take); /* a daemon that lives notices, and keeps all */
 	}
 }
 

@@ -89,6 +89,8 @@ static void take_update(struct worker *worker, struct worker_update *update)
 	worker->newest = update->generation;
 	if (before && before != update->generation)
 		generation_leave(before, worker->index);
+	if (!before) /* what comes needs its rules */
+		take_over_begin(worker);
 	free(update);
 	(void)sem_post(&worker->relay->updated);
 }
@@ -371,7 +373,6 @@ static void *run(void *arg)
 	enable_uring(worker);
 	on_tick(&worker->tick);
 	on_accept_again(&worker->accept_again);
-	take_over_begin(worker);
 	err = loop_run(worker->loop);
 	if (err)
 		log_error("worker.failed worker=%u errno=%d", worker->index, -err);

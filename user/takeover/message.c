@@ -83,7 +83,7 @@ int message_take(struct message *message, unsigned which)
 	return which < message->n_fds ? take_fd(&message->fds[which]) : -1;
 }
 
-int message_receive(int fd, uint8_t *buf, size_t size, struct message *ret)
+static int receive(int fd, int flags, uint8_t *buf, size_t size, struct message *ret)
 {
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(MESSAGE_FDS * sizeof(int))];
 	struct iovec iov = { .iov_base = buf, .iov_len = size };
@@ -97,7 +97,7 @@ int message_receive(int fd, uint8_t *buf, size_t size, struct message *ret)
 
 	*ret = (struct message){ 0 };
 	do {
-		got = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+		got = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC | flags);
 		/* ECONNRESET is told once, before what the other end said last: it did not read all. */
 	} while (got < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (got < 0)
@@ -114,6 +114,16 @@ int message_receive(int fd, uint8_t *buf, size_t size, struct message *ret)
 		return 0;
 	message_close(ret);
 	return -EBADMSG;
+}
+
+int message_receive(int fd, uint8_t *buf, size_t size, struct message *ret)
+{
+	return receive(fd, 0, buf, size, ret);
+}
+
+int message_peek(int fd, uint8_t *buf, size_t size, struct message *ret)
+{
+	return receive(fd, MSG_PEEK, buf, size, ret);
 }
 
 bool message_peer_is_ours(int fd)

@@ -64,6 +64,10 @@ int message_send_word(int fd, enum takeover_kind kind);
  * -EBADMSG not a packet of ours. On failure there are no descriptors. */
 int message_receive(int fd, uint8_t *buf, size_t size, struct message *ret);
 
+/* The same, but it stays there: the next one is told next. SO_PEEK_OFF of fd is 0 before the
+ * first. */
+int message_peek(int fd, uint8_t *buf, size_t size, struct message *ret);
+
 void message_close(struct message *message);
 
 /* The descriptor becomes the caller's. -1 if there is none at that place. */

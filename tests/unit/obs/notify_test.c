@@ -2,6 +2,8 @@
 /* What a service manager hears on NOTIFY_SOCKET; without one: nothing, and no error. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -121,13 +123,40 @@ static void store(void **state)
 	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	assert_int_equal(notify_store("web", &fd, 1), 0);
-	assert_string_equal(heard(manager), "FDSTORE=1\nFDNAME=web");
+	assert_string_equal(heard(manager), "FDSTORE=1\nFDPOLL=0\nFDNAME=web");
 	assert_int_equal(fstat(fd, &ours), 0);
 	assert_int_equal(fstat(manager->passed, &theirs), 0);
 	assert_true(ours.st_rdev == theirs.st_rdev);
 	notify_unstore("web");
 	assert_string_equal(heard(manager), "FDSTOREREMOVE=1\nFDNAME=web");
 	(void)close(fd);
+}
+
+static void *act_on_one(void *arg)
+{
+	struct manager *manager = arg;
+	struct pollfd poll_fd = { .fd = manager->fd, .events = POLLIN };
+
+	(void)poll(&poll_fd, 1, -1);
+	(void)heard(manager);
+	(void)close(manager->passed);
+	manager->passed = -1;
+	return NULL;
+}
+
+static void a_barrier_falls_when_the_manager_has_come_to_it(void **state)
+{
+	struct manager *manager = *state;
+	pthread_t thread;
+
+	assert_int_equal(notify_barrier(1000), -ETIMEDOUT);
+	assert_string_equal(heard(manager), "BARRIER=1");
+	(void)close(manager->passed);
+	manager->passed = -1;
+	assert_int_equal(pthread_create(&thread, NULL, act_on_one, manager), 0);
+	assert_int_equal(notify_barrier(60 * 1000000ULL), 0);
+	(void)pthread_join(thread, NULL);
+	assert_string_equal(manager->text, "BARRIER=1");
 }
 
 static void watchdog(void **state)
@@ -154,6 +183,7 @@ static void without_a_manager(void **state)
 	notify_stopping();
 	assert_string_equal(heard(*state), "");
 	assert_int_equal(notify_store("web", &fd, 1), -ENOTCONN);
+	assert_int_equal(notify_barrier(1000), -ENOTCONN);
 }
 
 int main(void)
@@ -164,6 +194,7 @@ int main(void)
 		test(a_reload_says_when_it_began),
 		test(a_line_of_any_length_is_cut),
 		test(store),
+		test(a_barrier_falls_when_the_manager_has_come_to_it),
 		test(watchdog),
 		test(without_a_manager),
 	};

@@ -71,6 +71,39 @@ static void body_and_descriptors_arrive(void **state)
 	assert_int_equal(count_fds(), before);
 }
 
+/* What is looked at stays, descriptors and all, however often. */
+static void peeking_takes_nothing(void **state)
+{
+	int before = count_fds(), fd = dup(STDERR_FILENO);
+	struct message message;
+
+	(void)state;
+	for (uint8_t n = 0; n < 3; n++) {
+		struct writer w = message_begin(TAKEOVER_LISTENER, buf, sizeof(buf));
+
+		write_u8(&w, n);
+		assert_int_equal(message_send(pair[0], &w, buf, &fd, 1), 0);
+	}
+	(void)close(fd);
+	(void)shutdown(pair[0], SHUT_WR);
+	for (int round = 0; round < 3; round++) {
+		assert_int_equal(socket_set_int(pair[1], SOL_SOCKET, SO_PEEK_OFF, 0), 0);
+		for (uint8_t n = 0; n < 3; n++) {
+			assert_int_equal(message_peek(pair[1], buf, sizeof(buf), &message), 0);
+			assert_int_equal(message.n_fds, 1);
+			assert_int_equal(read_u8(&message.body), n);
+			message_close(&message);
+		}
+		assert_int_equal(message_peek(pair[1], buf, sizeof(buf), &message), -ENOTCONN);
+	}
+	for (uint8_t n = 0; n < 3; n++) {
+		assert_int_equal(message_receive(pair[1], buf, sizeof(buf), &message), 0);
+		assert_int_equal(read_u8(&message.body), n);
+		message_close(&message);
+	}
+	assert_int_equal(count_fds(), before);
+}
+
 static void more_descriptors_than_asked_for_leave_none(void **state)
 {
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(9 * sizeof(int))] = { 0 };
@@ -187,6 +220,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(body_and_descriptors_arrive),
+		TEST(peeking_takes_nothing),
 		TEST(more_descriptors_than_asked_for_leave_none),
 		TEST(what_is_none_of_ours_is_refused),
 		TEST(none_there_and_nobody_there_differ),

@@ -142,9 +142,7 @@ static int open_listeners(struct daemon *daemon)
 	char text[ADDR_TEXT_MAX] = "-";
 	int err;
 
-	*publish = (struct publish){ .relay = &daemon->relay,
-				     .generation = daemon->first,
-				     .all = true };
+	*publish = (struct publish){ .relay = &daemon->relay, .generation = daemon->first };
 	err = publish_prepare(publish);
 	if (err && publish->failed)
 		addr_format(&publish->failed->addr, text, sizeof(text));
@@ -300,7 +298,7 @@ static int start_threads(struct daemon *daemon)
 	if (err)
 		return err;
 	publish_commit(&daemon->publish);
-	daemon->first = NULL;
+	daemon->first = daemon->change.first = NULL;
 	return observe_run(&daemon->observe);
 }
 
@@ -351,6 +349,7 @@ static void set_up_change(struct daemon *daemon)
 		.loop = daemon->loop,
 		.provide_relay = provide_relay,
 		.log_queue = daemon->relay.planned,
+		.first = daemon->first,
 	};
 }
 
@@ -384,16 +383,17 @@ static int start(struct daemon *daemon)
 		err = upgrade_begin(&daemon->services.upgrade, &daemon->relay, daemon->takeover);
 	if (err)
 		return err;
+	set_up_change(daemon);
+	take_over_changes(daemon->services.upgrade.from, &daemon->change);
 	err = open_relay(daemon, conf_of(daemon));
 	if (!err)
 		err = open_listeners(daemon);
-	set_up_change(daemon);
 	daemon->observe.loop = daemon->loop;
 	if (!err)
 		err = upgrade_prepared(&daemon->services.upgrade);
 	if (!err)
 		err = kernel_side_deny(conf_of(daemon), daemon->loop, &daemon->relay.deny);
-	if (!err && !daemon->services.upgrade.from) /* else the other one has the port for now */
+	if (!err && !daemon->services.upgrade.from) /* else the other one has it for now */
 		err = observe_open(&daemon->observe, &conf_of(daemon)->metrics);
 	/* Last of what may fail on this host: what it attaches stays. */
 	if (!err)
@@ -431,22 +431,18 @@ static void stop(struct daemon *daemon)
 	kern_close(relay->kern);
 	deny_stop(relay->deny);
 	client_log_stop(relay->log);
-	if (daemon->first)
-		generation_discard(daemon->first);
+	generation_discard(daemon->first);
 	generations_free(&relay->generations);
 	inherited_free(&relay->inherited);
 	limits_free(relay->limits);
-	store_end(&daemon->services.store);
-	upgrade_end(&daemon->services.upgrade);
+	services_end(&daemon->services);
 	free(relay->served);
 	(void)sem_destroy(&relay->updated);
 	mailbox_close(&relay->answers);
 	(void)sem_destroy(&relay->offered);
 	cleanup_close(&relay->taken_fd);
-	if (daemon->done.fd >= 0)
-		(void)close(daemon->done.fd);
-	if (daemon->signals.fd >= 0)
-		(void)close(daemon->signals.fd);
+	cleanup_close(&daemon->done.fd);
+	cleanup_close(&daemon->signals.fd);
 	loop_free(daemon->loop);
 }
 
@@ -455,9 +451,7 @@ static int start_all(struct daemon *daemon, struct conf *conf)
 	struct relay *relay = &daemon->relay;
 	int err;
 
-	relay->planned = conf->workers ? conf->workers : capacity_cpus();
-	relay->max_connections = capacity_connections(conf);
-	relay->io_uring = conf->io_uring;
+	capacity_plan(relay, conf);
 	(void)sem_init(&relay->updated, 0, 0);
 	(void)sem_init(&relay->offered, 0, 0);
 	generations_init(&relay->generations, relay->planned);
@@ -494,9 +488,7 @@ int daemon_run(struct conf *conf, bool takeover)
 		if (daemon.relay.kern)
 			backend_show_start(&daemon.show, daemon.loop, &daemon.relay);
 		on_sweep(&daemon.sweep_timer);
-		announce_hooks(daemon.relay.hook, inline_hook(daemon.engine));
-		announce_listeners(conf_of(&daemon));
-		announce_ready(&daemon.relay, daemon.privileges.text);
+		announce_serving(&daemon.relay, daemon.engine, daemon.privileges.text);
 		watchdog_start(&daemon.watchdog, daemon.loop, &daemon.relay);
 		notify_ready("serving");
 		err = loop_run(daemon.loop);

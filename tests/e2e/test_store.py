@@ -113,6 +113,7 @@ def test_a_start_that_is_refused(bench, keeper):
     text = d.one_path("copy", SERVER)
     bench.daemon(text)
     c, s = open_some(bench, 30)
+    bench.daemons[0].ask("backend", "main", "server", SERVER, "weight", "5")
     assert keeper.stop(bench.daemons[0]).returncode == 0
     assert bench.daemons[0].exit_code(20) == 0
     waits = bench.net.client.connect(HOST4, d.PORT)
@@ -122,6 +123,7 @@ def test_a_start_that_is_refused(bench, keeper):
         assert refused.exit_code() == 1 and why in refused.log(), refused.log()
     new = start(bench, keeper, text)
     assert taken(new) == {"connections": 30, "lost": 0}
+    assert json.loads(new.ask("status", "--json"))["changed"] == [f"backend main: server {SERVER} weight 5"]
     until(lambda: s.stat()["started"] == 31, "what waited is served")
     waits.close()
     c.go(1)

@@ -157,7 +157,7 @@ def test_guests_that_are_not_let_in(bench):
     """Another version, a second one at a time, another user, somebody who speaks something else."""
     daemon, path = bench.path_daemon("copy", 4), door(bench)
     guest = Guest(path)
-    assert guest.hello(2, 9) == (takeover.REFUSED, "it speaks another version")
+    assert guest.hello(3, 9) == (takeover.REFUSED, "it speaks another version")
     guest.die()
     until(lambda: len(daemon.events("takeover.failed")) == 1, "the guest is gone")
     first, second = Guest(path), Guest(path)
@@ -344,6 +344,34 @@ def test_another_configuration_other_workers(bench):
         back.close()
     assert bench.daemons[2].exit_code(20) == 0
     listener.close()
+
+
+def test_what_was_said_at_run_time_goes_over(inline):
+    """Servers, listeners of both engines, the host: as status lists them, and as they are served; what the new file
+    contradicts is named."""
+    both = i.listener("app", 80) + d.listener("spare", bind="*:8081", path="copy") + d.listener("web", bind="*:8082", path="copy")
+    text = both + d.backend(server=["127.0.0.1:3001", "127.0.0.1:3002"])
+    daemon = inline.start(text)
+    for words in (("backend", "main", "server", "127.0.0.1:3000", "add"), ("backend", "main", "server", "127.0.0.1:3001", "drain"),
+                  ("backend", "main", "server", "127.0.0.1:3002", "remove"), ("listener", "app", "drain"), ("listener", "spare", "drain"), ("drain",)):
+        daemon.ask(*words)
+    said = json.loads(daemon.ask("status", "--json", expect=1))["changed"]
+    assert len(said) == 6
+    servers = [Recorder(inline.net.host, port) for port in (3000, 3001, 3002)]
+    app = Recorder(inline.net.host, 80, HOST4)
+    for n in range(2):
+        new = take_over(inline, text)
+        assert json.loads(new.ask("status", "--json", expect=1))["changed"] == said, n
+        assert echo(inline.net.client, HOST4, 8082) and len(servers[0].seen) == n + 1
+        for port in 80, 8081:
+            with pytest.raises(OSError):
+                inline.net.client.connect(HOST4, port).close()
+    assert not servers[1].seen and not servers[2].seen and not app.seen
+    new = take_over(inline, i.listener("app", 80) + d.listener("web", bind="*:8082", path="copy") + d.backend(server="127.0.0.1:3000"))
+    assert json.loads(new.ask("status", "--json", expect=1))["changed"] == ["listener app: drained", "host: drained"]
+    assert {e["reason"] for e in new.events("takeover.change_dropped")} == {"backend main has no server 127.0.0.1:3001", "there is no listener spare"}
+    new.ask("listener", "app", "ready")
+    assert echo(inline.net.client, HOST4, 80)
 
 
 def test_inline_changes_hands(inline):

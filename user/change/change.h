@@ -24,10 +24,12 @@ struct change {
 	/* Have what the relay needs for this configuration: workers, if there are none yet, and
 	 * the address hook. 0 or -errno. */
 	int (*provide_relay)(struct change *change, const struct conf *conf);
-	unsigned log_queue; /* of the inline engine */
-	bool sandboxed;     /* what loads programs and makes rings has been given up */
-	bool stopping;      /* the process is on its way out: no more changes */
-	bool host_drained;  /* said at run time: not ready, for whoever asks */
+	unsigned log_queue;       /* of the inline engine */
+	bool sandboxed;           /* what loads programs and makes rings has been given up */
+	bool stopping;            /* the process is on its way out: no more changes */
+	bool told;                /* another one has been told of all changes: no more for now */
+	struct generation *first; /* until it is published, else NULL */
+	bool host_drained;        /* said at run time: not ready, for whoever asks */
 	struct stats_reload reloads;
 };
 
@@ -35,6 +37,9 @@ struct change {
  * added, removed (listeners), restart (keys), overridden (what was said at run time, and is no
  * more). Or -errno with *error filled, and nothing has changed. It says so in the log, either way. */
 int change_reload(struct change *change, json_t **ret_report, struct conf_error *error);
+
+/* Each of these is refused with -ESHUTDOWN where the process is on its way out, and with -EBUSY
+ * while another one takes over. */
 
 /* A server of a backend. 0, -ENOENT (no such backend or server), -EEXIST, -ENOSPC, -ENOMEM, or
  * -EINVAL (it is a listener of that backend), with *error filled. */
@@ -45,8 +50,9 @@ int change_server(struct change *change, const char *backend, enum pool_action a
  * sockets could not be bound again, or the programs not told; with *error filled. */
 int change_listener(struct change *change, const char *name, bool drain, struct conf_error *error);
 
-/* Nothing changes but what readyz answers, so that balancers turn away. */
-void change_host(struct change *change, bool drain);
+/* Nothing changes but what readyz answers, so that balancers turn away. 0 or -errno with *error
+ * filled. */
+int change_host(struct change *change, bool drain, struct conf_error *error);
 
 /* What differs from the configuration because it was said at run time: an array of texts, the
  * caller's. NULL: no memory. */

@@ -5,16 +5,21 @@
 
 #include "base/addr.h"
 #include "change/internal.h"
+#include "change/item.h"
 
-/* "backend rails: server 10.0.0.1:80 drained" */
-static void tell(json_t *list, const struct conf_backend *backend, const struct up_addr *addr,
-		 const char *what)
+struct listing {
+	change_item_fn *fn;
+	void *context;
+	const struct conf_backend *backend;
+};
+
+static void tell_server(const struct listing *listing, enum change_kind kind,
+			const struct up_addr *addr, uint32_t weight)
 {
-	char server[ADDR_TEXT_MAX];
+	struct change_item item = { .kind = kind, .server = *addr, .weight = weight };
 
-	addr_format(addr, server, sizeof(server));
-	(void)json_array_append_new(list, json_sprintf("backend %s: server %s %s", backend->name,
-						       server, what));
+	(void)snprintf(item.name, sizeof(item.name), "%s", listing->backend->name);
+	listing->fn(listing->context, &item);
 }
 
 static const struct conf_server *find_server(const struct conf_backend *backend,
@@ -27,20 +32,16 @@ static const struct conf_server *find_server(const struct conf_backend *backend,
 	return NULL;
 }
 
-static void list_server(json_t *list, const struct conf_backend *backend,
-			const struct pool_stat *stat)
+static void list_server(const struct listing *listing, const struct pool_stat *stat)
 {
-	const struct conf_server *conf = find_server(backend, &stat->addr);
-	char what[32];
+	const struct conf_server *conf = find_server(listing->backend, &stat->addr);
 
 	if (!conf && stat->state != POOL_REMOVED)
-		tell(list, backend, &stat->addr, "added");
+		tell_server(listing, CHANGE_SERVER_ADDED, &stat->addr, stat->weight);
 	if (stat->state == POOL_DRAINING)
-		tell(list, backend, &stat->addr, "drained");
-	if (!conf || stat->state == POOL_REMOVED || stat->weight == conf->weight)
-		return;
-	(void)snprintf(what, sizeof(what), "weight %u", stat->weight);
-	tell(list, backend, &stat->addr, what);
+		tell_server(listing, CHANGE_SERVER_DRAINED, &stat->addr, stat->weight);
+	if (conf && stat->state != POOL_REMOVED && stat->weight != conf->weight)
+		tell_server(listing, CHANGE_SERVER_WEIGHT, &stat->addr, stat->weight);
 }
 
 static bool has(const struct pool *pool, const struct up_addr *addr)
@@ -55,41 +56,70 @@ static bool has(const struct pool *pool, const struct up_addr *addr)
 	return false;
 }
 
-static void list_backend(json_t *list, const struct conf_backend *backend, const struct pool *pool)
+static void list_backend(const struct listing *listing, const struct pool *pool)
 {
+	const struct conf_backend *backend = listing->backend;
 	struct pool_stat stat;
 
 	for (size_t i = 0; i < pool_size(pool); i++) {
 		if (pool_stat(pool, (int)i, &stat))
-			list_server(list, backend, &stat);
+			list_server(listing, &stat);
 	}
 	for (size_t i = 0; i < backend->n_servers; i++) {
 		if (!has(pool, &backend->servers[i].addr))
-			tell(list, backend, &backend->servers[i].addr, "removed");
+			tell_server(listing, CHANGE_SERVER_REMOVED, &backend->servers[i].addr,
+				    backend->servers[i].weight);
 	}
+}
+
+static void each_of_file(const struct change *change, change_item_fn *fn, void *context)
+{
+	const struct generation *generation = change->relay->generations.newest;
+	const struct conf *conf = generation->conf;
+	struct change_item item = { .kind = CHANGE_LISTENER_DRAINED };
+
+	for (size_t i = 0; i < conf->n_backends; i++) {
+		const struct listing listing = { fn, context, &conf->backends[i] };
+
+		list_backend(&listing, generation_pool(generation, i));
+	}
+	for (size_t i = 0; i < conf->n_listeners; i++) {
+		if (!generation->rules[i].state->draining)
+			continue;
+		(void)snprintf(item.name, sizeof(item.name), "%s", conf->listeners[i].name);
+		fn(context, &item);
+	}
+}
+
+void change_each(const struct change *change, change_item_fn *fn, void *context)
+{
+	const struct change_item host = { .kind = CHANGE_HOST_DRAINED };
+
+	each_of_file(change, fn, context);
+	if (change->host_drained)
+		fn(context, &host);
+}
+
+static void append(void *context, const struct change_item *item)
+{
+	char text[CHANGE_TEXT];
+
+	change_item_text(item, text, sizeof(text));
+	(void)json_array_append_new(context, json_string(text));
 }
 
 json_t *change_differences(const struct change *change)
 {
-	const struct generation *generation = change->relay->generations.newest;
-	const struct conf *conf = generation->conf;
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < conf->n_backends; i++)
-		list_backend(list, &conf->backends[i], generation_pool(generation, i));
-	for (size_t i = 0; i < conf->n_listeners; i++) {
-		if (generation->rules[i].state->draining)
-			(void)json_array_append_new(list, json_sprintf("listener %s: drained",
-								       conf->listeners[i].name));
-	}
+	each_of_file(change, append, list);
 	return list;
 }
 
 json_t *change_list(const struct change *change)
 {
-	json_t *list = change_differences(change);
+	json_t *list = json_array();
 
-	if (list && change->host_drained)
-		(void)json_array_append_new(list, json_string("host: drained"));
+	change_each(change, append, list);
 	return list;
 }

@@ -70,10 +70,10 @@ static int check_sandbox(struct attempt *attempt)
 static int read_file(struct attempt *attempt)
 {
 	const struct conf *now = running(attempt->change);
-	int err;
+	int err = change_allowed(attempt->change, attempt->error);
 
-	if (attempt->change->stopping)
-		return change_fail(attempt->error, -ESHUTDOWN, "the daemon is stopping");
+	if (err)
+		return err;
 	if (!now->file)
 		return change_fail(attempt->error, -ENOENT,
 				   "the daemon was started from flags: there is no file to reload");

@@ -20,9 +20,20 @@ int change_fail(struct conf_error *error, int err, const char *format, ...)
 	return err;
 }
 
+int change_allowed(const struct change *change, struct conf_error *error)
+{
+	if (change->stopping)
+		return change_fail(error, -ESHUTDOWN, "the daemon is stopping");
+	if (change->told)
+		return change_fail(error, -EBUSY, "another daemon takes over: ask that one");
+	return 0;
+}
+
 static struct generation *newest(const struct change *change)
 {
-	return change->relay->generations.newest;
+	struct generation *newest = change->relay->generations.newest;
+
+	return newest ? newest : change->first;
 }
 
 /* ---- servers ---- */
@@ -81,8 +92,10 @@ int change_server(struct change *change, const char *backend, enum pool_action a
 	const char *circle;
 	struct pool_change *to;
 	char text[ADDR_TEXT_MAX];
-	int err;
+	int err = change_allowed(change, error);
 
+	if (err)
+		return err;
 	if (!pool)
 		return change_fail(error, -ENOENT, "there is no backend %s", backend);
 	addr_format(&server->addr, text, sizeof(text));
@@ -120,6 +133,13 @@ bool change_is_drained(void *context, const char *listener)
 	return rules && rules->state->draining;
 }
 
+/* Before the first configuration is published nothing is open. */
+static int flip_first(const struct rules *rules)
+{
+	rules->state->draining = !rules->state->draining;
+	return 0;
+}
+
 static int flip_relay(struct change *change, const struct rules *rules, struct conf_error *error)
 {
 	struct publish publish = { .relay = change->relay,
@@ -155,22 +175,32 @@ static int flip_inline(struct change *change, const struct rules *rules, struct 
 int change_listener(struct change *change, const char *name, bool drain, struct conf_error *error)
 {
 	const struct rules *rules = find_rules(change, name);
-	int err = 0;
+	int err = change_allowed(change, error);
 
+	if (err)
+		return err;
 	if (!rules)
 		return change_fail(error, -ENOENT, "there is no listener %s", name);
-	if (change->stopping)
-		return change_fail(error, -ESHUTDOWN, "the daemon is stopping");
-	if (rules->state->draining != drain)
-		err = rules->pool ? flip_relay(change, rules, error)
-				  : flip_inline(change, rules, error);
+	if (rules->state->draining == drain)
+		err = 0;
+	else if (change->first)
+		err = flip_first(rules);
+	else if (rules->pool)
+		err = flip_relay(change, rules, error);
+	else
+		err = flip_inline(change, rules, error);
 	if (!err)
 		log_info("change.listener listener=%s action=%s", name, drain ? "drain" : "ready");
 	return err;
 }
 
-void change_host(struct change *change, bool drain)
+int change_host(struct change *change, bool drain, struct conf_error *error)
 {
+	int err = change_allowed(change, error);
+
+	if (err)
+		return err;
 	change->host_drained = drain;
 	log_info("change.host action=%s", drain ? "drain" : "ready");
+	return 0;
 }

@@ -18,6 +18,7 @@ static int fail(struct ctl_request *request, int err, const struct conf_error *e
 	} names[] = {
 		{ -ENOENT, "not_found" }, { -EEXIST, "exists" },      { -ENOSPC, "full" },
 		{ -EINVAL, "refused" },   { -ESHUTDOWN, "stopping" }, { -EADDRINUSE, "in_use" },
+		{ -EBUSY, "busy" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -117,16 +118,22 @@ int ctl_cmd_listener(struct ctl_request *request)
 	return err ? fail(request, err, &error) : ctl_reply(request, NULL);
 }
 
+static int set_host(struct ctl_request *request, bool drain)
+{
+	struct conf_error error;
+	int err = change_host(request->context->change, drain, &error);
+
+	return err ? fail(request, err, &error) : ctl_reply(request, NULL);
+}
+
 int ctl_cmd_drain(struct ctl_request *request)
 {
-	change_host(request->context->change, true);
-	return ctl_reply(request, NULL);
+	return set_host(request, true);
 }
 
 int ctl_cmd_ready(struct ctl_request *request)
 {
-	change_host(request->context->change, false);
-	return ctl_reply(request, NULL);
+	return set_host(request, false);
 }
 
 int ctl_cmd_store(struct ctl_request *request)

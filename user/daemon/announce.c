@@ -59,7 +59,7 @@ static void add_inline(struct list_text *list, const struct conf_listener *liste
 		    listener->port.app);
 }
 
-void announce_listeners(const struct conf *conf)
+static void listeners(const struct conf *conf)
 {
 	struct list_text list = { 0 };
 	char more[48] = "";
@@ -87,7 +87,7 @@ void announce_start(const struct conf *conf)
 		 engine ? "inline" : "", conf->file ? conf->file : "flags");
 }
 
-void announce_hooks(const struct kern_hook *relay, const struct kern_hook *engine)
+static void hooks(const struct kern_hook *relay, const struct kern_hook *engine)
 {
 	const struct kern_hook *one = relay ? relay : engine;
 	bool both = relay && engine;
@@ -100,7 +100,7 @@ void announce_hooks(const struct kern_hook *relay, const struct kern_hook *engin
 		 both ? "," : "", both ? kern_hook_pin_path(engine) : "");
 }
 
-void announce_ready(const struct relay *relay, const char *privileges)
+static void ready(const struct relay *relay, const char *privileges)
 {
 	char uring[128] = "";
 
@@ -113,6 +113,14 @@ void announce_ready(const struct relay *relay, const char *privileges)
 		(void)snprintf(uring, sizeof(uring), " io_uring=on");
 	log_info("ready workers=%u%s max_connections=%u%s", relay->n_workers, uring,
 		 relay->max_connections, privileges);
+}
+
+void announce_serving(const struct relay *relay, const struct inline_engine *engine,
+		      const char *privileges)
+{
+	hooks(relay->hook, inline_hook(engine));
+	listeners(relay->generations.newest->conf);
+	ready(relay, privileges);
 }
 
 void announce_stopped(const struct stats *stats)

@@ -8,19 +8,16 @@
 #define DAEMON_ANNOUNCE_H
 
 #include "conf/conf.h"
-#include "kern/hook.h"
+#include "inline/inline.h"
 #include "obs/stats.h"
 #include "relay/relay.h"
 
 void announce_start(const struct conf *conf);
 
-/* Each is NULL where the hook is off, or its engine is not used. */
-void announce_hooks(const struct kern_hook *relay, const struct kern_hook *engine);
-
-void announce_listeners(const struct conf *conf);
-
-/* privileges: " key=value" each. */
-void announce_ready(const struct relay *relay, const char *privileges);
+/* The rest, when a generation is served. engine: NULL without inline; privileges: " key=value"
+ * each. */
+void announce_serving(const struct relay *relay, const struct inline_engine *engine,
+		      const char *privileges);
 
 void announce_stopped(const struct stats *stats);
 

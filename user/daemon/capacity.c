@@ -9,7 +9,8 @@
 /* Descriptors that are not connections: logs, maps, rings, listeners, pipes in use. */
 #define FDS_RESERVED 256
 
-unsigned capacity_cpus(void)
+/* Processors that it may run on. */
+static unsigned cpus(void)
 {
 	cpu_set_t set;
 
@@ -36,4 +37,11 @@ uint32_t capacity_connections(const struct conf *conf)
 		log_warn("limit.lowered max_connections=%u to=%u reason=\"RLIMIT_NOFILE is %llu\"",
 			 conf->max_connections, fit, (unsigned long long)limit.rlim_cur);
 	return conf->max_connections && conf->max_connections < fit ? conf->max_connections : fit;
+}
+
+void capacity_plan(struct relay *relay, const struct conf *conf)
+{
+	relay->planned = conf->workers ? conf->workers : cpus();
+	relay->max_connections = capacity_connections(conf);
+	relay->io_uring = conf->io_uring;
 }

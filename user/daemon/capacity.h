@@ -6,12 +6,13 @@
 #include <stdint.h>
 
 #include "conf/conf.h"
-
-/* Processors that it may run on. */
-unsigned capacity_cpus(void);
+#include "relay/relay.h"
 
 /* As many connections as are wanted, and there are descriptors for, two each. Raises the limit
  * of descriptors as far as it may, and says so where that is too little. */
 uint32_t capacity_connections(const struct conf *conf);
+
+/* How many workers and connections there will be. */
+void capacity_plan(struct relay *relay, const struct conf *conf);
 
 #endif

@@ -91,6 +91,7 @@ static void abandon(struct hand_over_door *door, const char *why)
 	for (unsigned i = 0; stage >= GIVING && i < relay->n_workers; i++)
 		worker_command(relay->workers[i], WORKER_KEEP);
 	relay->kern_told = false;
+	door->host.change->told = false;
 	if (stage >= TOTALLED)
 		door->host.services(door->host.context, false);
 	if (stage >= CLEARED)
@@ -122,10 +123,11 @@ static int on_hello(struct hand_over_door *door, struct reader *body)
 		say_refused(door->guest.fd, "it speaks another version");
 		return -EPROTONOSUPPORT;
 	}
-	err = offer_all(door->host.relay, door->guest.fd, true, &door->offered);
+	err = offer_all(door->host.relay, door->host.change, door->guest.fd, true, &door->offered);
 	if (err)
 		say_refused(door->guest.fd, strerror(-err));
 	door->stage = OFFERED;
+	door->host.change->told = true;
 	(void)loop_timer_arm(door->host.loop, &door->patience, PREPARE_US);
 	return err;
 }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "change/change.h"
 #include "loop/loop.h"
 #include "relay/relay.h"
 
@@ -21,6 +22,7 @@ struct hand_over_host {
 	void *context;
 	struct loop *loop;
 	struct relay *relay;
+	struct change *change;
 	void (*inline_engine)(void *context, bool let_go);
 	void (*services)(void *context, bool let_go); /* control socket and the like */
 	/* Another has all: end with the last connection that stayed. */

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/socket.h"
+#include "change/item.h"
 #include "relay/offer.h"
 #include "takeover/message.h"
 #include "takeover/record.h"
@@ -105,46 +106,95 @@ static int send_channel(int fd, int *ret_ours)
 	return say(fd, &w, buf, &theirs, 1);
 }
 
-static int send_greeting(const struct relay *relay, int fd, size_t n_sockets, unsigned n_channels)
+struct telling {
+	int fd;
+	uint32_t n;
+	int err;
+};
+
+static void count_change(void *context, const struct change_item *item)
+{
+	struct telling *telling = context;
+
+	(void)item;
+	telling->n++;
+}
+
+static void send_change(void *context, const struct change_item *item)
+{
+	struct telling *telling = context;
+	uint8_t buf[SMALL];
+	struct writer w = message_begin(TAKEOVER_CHANGE, buf, sizeof(buf));
+
+	change_item_write(item, &w);
+	if (!telling->err)
+		telling->err = say(telling->fd, &w, buf, NULL, 0);
+}
+
+static uint32_t count_changes(const struct change *change)
+{
+	struct telling telling = { 0 };
+
+	change_each(change, count_change, &telling);
+	return telling.n;
+}
+
+static int send_changes(const struct change *change, int fd)
+{
+	struct telling telling = { .fd = fd };
+
+	change_each(change, send_change, &telling);
+	return telling.err;
+}
+
+/* How many of each follow. */
+struct counts {
+	uint32_t sockets, pins, changes, channels;
+};
+
+static int send_greeting(int fd, const struct counts *counts)
 {
 	uint8_t buf[SMALL];
 	struct writer w = message_begin(TAKEOVER_WELCOME, buf, sizeof(buf));
 
 	write_u16(&w, TAKEOVER_VERSION);
-	write_u32(&w, (uint32_t)n_sockets);
-	write_u32(&w, count_pins(relay));
-	write_u32(&w, n_channels);
+	write_u32(&w, counts->sockets);
+	write_u32(&w, counts->pins);
+	write_u32(&w, counts->changes);
+	write_u32(&w, counts->channels);
 	return say(fd, &w, buf, NULL, 0);
 }
 
-static int send_all(const struct relay *relay, int fd, bool connections, const struct offer *offers,
-		    struct offered *ret)
+static int send_all(const struct relay *relay, const struct change *change, int fd,
+		    const struct counts *counts, const struct offer *offers, struct offered *ret)
 {
-	unsigned n_channels = connections ? relay->n_workers : 0;
-	size_t n = 0;
 	int err;
 
-	for (unsigned i = 0; i < relay->n_workers; i++)
-		n += offers[i].n_sockets;
-	ret->sockets = calloc(n + 1, sizeof(*ret->sockets));
-	ret->channels = malloc((n_channels + 1) * sizeof(*ret->channels));
+	ret->sockets = calloc(counts->sockets + 1, sizeof(*ret->sockets));
+	ret->channels = malloc((counts->channels + 1) * sizeof(*ret->channels));
 	if (!ret->sockets || !ret->channels)
 		return -ENOMEM;
-	err = send_greeting(relay, fd, n, n_channels);
+	err = send_greeting(fd, counts);
 	if (!err)
 		err = send_sockets(relay, fd, ret, offers);
 	if (!err)
 		err = send_all_pins(relay, fd);
-	while (!err && ret->n_channels < n_channels) {
+	if (!err)
+		err = send_changes(change, fd);
+	while (!err && ret->n_channels < counts->channels) {
 		ret->channels[ret->n_channels] = -1;
 		err = send_channel(fd, &ret->channels[ret->n_channels++]);
 	}
 	return err;
 }
 
-int offer_all(struct relay *relay, int fd, bool connections, struct offered *ret)
+int offer_all(struct relay *relay, const struct change *change, int fd, bool connections,
+	      struct offered *ret)
 {
 	struct offer *offers = calloc(relay->n_workers + 1, sizeof(*offers));
+	struct counts counts = { .pins = count_pins(relay),
+				 .changes = count_changes(change),
+				 .channels = connections ? relay->n_workers : 0 };
 	int err;
 
 	if (!offers)
@@ -152,8 +202,10 @@ int offer_all(struct relay *relay, int fd, bool connections, struct offered *ret
 	err = offers_gather(relay, offers);
 	if (err == -ETIMEDOUT)
 		return err; /* a worker that hangs may still write to it */
+	for (unsigned i = 0; i < relay->n_workers; i++)
+		counts.sockets += (uint32_t)offers[i].n_sockets;
 	if (!err)
-		err = send_all(relay, fd, connections, offers, ret);
+		err = send_all(relay, change, fd, &counts, offers, ret);
 	offers_free(offers, relay->n_workers);
 	free(offers);
 	return err;

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "change/change.h"
 #include "relay/relay.h"
 
 /* What was told, in that order. Zero-initialise. */
@@ -20,7 +21,8 @@ struct offered {
 
 /* Tell it on fd, waiting a little where it does not read at once; connections: each worker has
  * a channel for them. End with offered_free() in any case. 0 or -errno. */
-int offer_all(struct relay *relay, int fd, bool connections, struct offered *ret);
+int offer_all(struct relay *relay, const struct change *change, int fd, bool connections,
+	      struct offered *ret);
 void offered_free(struct offered *offered);
 
 /* What all has come to: so many connections were handed on. 0 or -errno. */

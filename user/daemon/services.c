@@ -109,6 +109,7 @@ void services_open(struct services *services, const struct services_daemon *daem
 		.context = services,
 		.loop = daemon->loop,
 		.relay = daemon->relay,
+		.change = daemon->change,
 		.inline_engine = release_inline,
 		.services = release_services,
 		.retire = retire,
@@ -130,4 +131,10 @@ void services_take_over(struct services *services, const struct services_daemon 
 	daemon->observe->addr = conf->metrics;
 	observe_again(daemon->observe);
 	upgrade_complete(&services->upgrade);
+}
+
+void services_end(struct services *services)
+{
+	store_end(&services->store);
+	upgrade_end(&services->upgrade);
 }

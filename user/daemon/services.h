@@ -47,4 +47,7 @@ void services_open(struct services *services, const struct services_daemon *daem
 void services_take_over(struct services *services, const struct services_daemon *daemon,
 			const struct conf *conf);
 
+/* With the daemon; its control socket is closed before. */
+void services_end(struct services *services);
+
 #endif

@@ -155,7 +155,7 @@ int store_begin(struct store *store, const struct hand_over_host *host, struct h
 	}
 	err = have_kept(store, why, why_size);
 	if (!err) {
-		err = offer_all(host->relay, store->ours[STORE_PART_LISTENERS], false,
+		err = offer_all(host->relay, host->change, store->ours[STORE_PART_LISTENERS], false,
 				&store->offered);
 		if (err)
 			(void)fail(why, why_size, "listening sockets", err);

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/socket.h"
+#include "change/item.h"
 #include "daemon/take_kept.h"
 #include "obs/log.h"
 #include "relay/take_over.h"
@@ -21,6 +22,7 @@
 #define CONNECTIONS_MS 300000 /* the other one bounds it, too */
 
 #define SOCKETS_MAX (1U << 20)
+#define CHANGES_MAX (1U << 20)
 #define WORKERS_MAX 4096U
 
 struct take_over_all {
@@ -32,6 +34,8 @@ struct take_over_all {
 	unsigned n_channels;
 	struct kern_shared pins[TAKEOVER_PINS__MAX]; /* .fd -1: it has none */
 	char paths[TAKEOVER_PINS__MAX][128];
+	struct change_item *changes;
+	uint32_t n_changes;
 	uint8_t buf[MESSAGE_MAX];
 };
 
@@ -129,6 +133,21 @@ static int receive_pins(struct take_over_all *all, char *why, size_t why_size)
 	return message.body.overrun ? fail(why, why_size, "pins", -EBADMSG) : 0;
 }
 
+static int receive_change(struct take_over_all *all, char *why, size_t why_size)
+{
+	struct message message;
+	int err = await(all, TAKEOVER_CHANGE, ANSWER_MS, &message, why, why_size);
+
+	if (err)
+		return err;
+	err = change_item_read(&message.body, &all->changes[all->n_changes]);
+	message_close(&message);
+	if (err)
+		return fail(why, why_size, "change", err);
+	all->n_changes++;
+	return 0;
+}
+
 static int receive_channel(struct take_over_all *all, char *why, size_t why_size)
 {
 	struct message message;
@@ -146,7 +165,7 @@ static int receive_channel(struct take_over_all *all, char *why, size_t why_size
 
 static int receive_all(struct take_over_all *all, char *why, size_t why_size)
 {
-	uint32_t sockets, pins, workers;
+	uint32_t sockets, pins, changes, workers;
 	uint16_t version;
 	struct message message;
 	int err = await(all, TAKEOVER_WELCOME, ANSWER_MS, &message, why, why_size);
@@ -156,21 +175,25 @@ static int receive_all(struct take_over_all *all, char *why, size_t why_size)
 	version = read_u16(&message.body);
 	sockets = read_u32(&message.body);
 	pins = read_u32(&message.body);
+	changes = read_u32(&message.body);
 	workers = read_u32(&message.body);
 	message_close(&message);
 	if (version != TAKEOVER_VERSION)
 		return fail(why, why_size, "greeting", -EPROTONOSUPPORT);
 	if (message.body.overrun || sockets > SOCKETS_MAX || workers > WORKERS_MAX ||
-	    pins > TAKEOVER_PINS__MAX)
+	    changes > CHANGES_MAX || pins > TAKEOVER_PINS__MAX)
 		return fail(why, why_size, "greeting", -EBADMSG);
 	all->relay->adopted = calloc(sockets + 1, sizeof(struct adopted));
 	all->channels = calloc(workers + 1, sizeof(*all->channels));
-	if (!all->relay->adopted || !all->channels)
+	all->changes = calloc(changes + 1, sizeof(*all->changes));
+	if (!all->relay->adopted || !all->channels || !all->changes)
 		return fail(why, why_size, "memory", -ENOMEM);
 	for (uint32_t i = 0; !err && i < sockets; i++)
 		err = receive_socket(all, why, why_size);
 	for (uint32_t i = 0; !err && i < pins; i++)
 		err = receive_pins(all, why, why_size);
+	for (uint32_t i = 0; !err && i < changes; i++)
+		err = receive_change(all, why, why_size);
 	for (uint32_t i = 0; !err && i < workers; i++)
 		err = receive_channel(all, why, why_size);
 	return err;
@@ -209,6 +232,8 @@ static void drop_offer(struct take_over_all *all)
 		cleanup_close(&all->channels[i]);
 	free(TAKE_PTR(all->channels));
 	all->n_channels = 0;
+	free(TAKE_PTR(all->changes));
+	all->n_changes = 0;
 	for (size_t i = 0; i < TAKEOVER_PINS__MAX; i++) {
 		cleanup_close(&all->pins[i].fd);
 		all->pins[i].fd = -1;
@@ -288,6 +313,20 @@ const struct kern_shared *take_over_pins(const struct take_over_all *all, enum t
 }
 
 /* ---- step by step ---- */
+
+void take_over_changes(const struct take_over_all *all, struct change *change)
+{
+	for (uint32_t i = 0; all && i < all->n_changes; i++) {
+		struct conf_error error;
+		char text[CHANGE_TEXT];
+		int err = change_restore(change, &all->changes[i], &error);
+
+		change_item_text(&all->changes[i], text, sizeof(text));
+		if (err)
+			log_warn("takeover.change_dropped change=\"%s\" reason=\"%s\"", text,
+				 error.text);
+	}
+}
 
 /* Those that nobody listens on here are the other one's to serve on. */
 static int say_prepared(struct take_over_all *all)

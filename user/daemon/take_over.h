@@ -35,6 +35,10 @@ int take_over_kept(int fds[STORE_PART__MAX], struct relay *relay, struct take_ov
  * maps all is filled. all: NULL is allowed. */
 const struct kern_shared *take_over_pins(const struct take_over_all *all, enum takeover_pins which);
 
+/* What had been said to the other one at run time is said again, before anything is published;
+ * what this configuration contradicts is left out, and named in the log. */
+void take_over_changes(const struct take_over_all *all, struct change *change);
+
 /* All is loaded, all is bound: have the other one let go of the inline engine. 0 or -errno. */
 int take_over_prepared(struct take_over_all *all, char *why, size_t why_size);
 

@@ -193,7 +193,8 @@ int generation_new(struct generations *books, struct conf *conf, struct generati
 
 void generation_discard(struct generation *generation)
 {
-	free_generation(generation);
+	if (generation)
+		free_generation(generation);
 }
 
 void generation_publish(struct generations *books, struct generation *generation, unsigned told)

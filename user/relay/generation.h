@@ -80,7 +80,7 @@ int generation_new(struct generations *books, struct conf *conf, struct generati
 /* It is the newest from now on, and so many workers are told: all that run. */
 void generation_publish(struct generations *books, struct generation *generation, unsigned told);
 
-/* One that was never published. */
+/* One that was never published. NULL is allowed. */
 void generation_discard(struct generation *generation);
 
 /* The pool of its conf->backends[backend]. */

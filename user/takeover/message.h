@@ -25,6 +25,7 @@ enum takeover_kind {
 	TAKEOVER_WELCOME,   /* old: the version to speak, what follows */
 	TAKEOVER_LISTENER,  /* old: a listening socket and its address */
 	TAKEOVER_PINS,      /* old: a directory of pins, locked, and whose */
+	TAKEOVER_CHANGE,    /* old: something that was said at run time */
 	TAKEOVER_CHANNEL,   /* old: one of its workers' sockets for connections */
 	TAKEOVER_PREPARED,  /* new: it can serve; which listening sockets it serves */
 	TAKEOVER_CLEAR,     /* old: it has let go of the inline engine */

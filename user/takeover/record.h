@@ -18,7 +18,7 @@
 #include "unproxy/addr.h"
 
 /* Of records and messages alike: what another version says is not guessed at. */
-#define TAKEOVER_VERSION 1
+#define TAKEOVER_VERSION 2
 
 #define HANDED_NAME_MAX 32
 

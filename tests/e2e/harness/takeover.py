@@ -6,8 +6,8 @@ import socket
 import struct
 
 MAGIC = 0x4F545055
-(HELLO, REFUSED, WELCOME, LISTENER, PINS, CHANNEL, PREPARED, CLEAR, BEGIN, TOTALS, COMMITTED, SESSION, TAKEN, LEFT) = range(1, 15)
-VERSION = 1
+(HELLO, REFUSED, WELCOME, LISTENER, PINS, CHANGE, CHANNEL, PREPARED, CLEAR, BEGIN, TOTALS, COMMITTED, SESSION, TAKEN, LEFT) = range(1, 16)
+VERSION = 2
 
 
 class End:
@@ -51,11 +51,11 @@ class Guest(End):
         if kind == REFUSED:
             return kind, body[2:].decode()
         assert kind == WELCOME
-        version, self.n_listeners, pins, workers = struct.unpack("=HIII", body)
+        version, self.n_listeners, pins, changes, workers = struct.unpack("=HIIII", body)
         assert version == VERSION
-        for expected in [LISTENER] * self.n_listeners + [PINS] * pins + [CHANNEL] * workers:
+        for expected in [LISTENER] * self.n_listeners + [PINS] * pins + [CHANGE] * changes + [CHANNEL] * workers:
             kind, _, fds = self.hear()
-            assert kind == expected and len(fds) == 1
+            assert kind == expected and len(fds) == (0 if kind == CHANGE else 1)
             if kind == CHANNEL:
                 self.channels.append(End(socket.socket(fileno=fds[0])))
             else:

@@ -9,7 +9,7 @@ import pytest
 
 from conftest import STAND_IN
 from harness import daemon as d
-from harness import headers, peer, takeover
+from harness import headers, peer, takeover, tools
 from harness import inline as i
 from harness.apps import Recorder, ask, echo
 from harness.netns import CLIENT4, HOST4
@@ -183,6 +183,56 @@ def test_guests_that_are_not_let_in(bench):
     assert "root nor" in daemon.events("takeover.refused")[-1]["reason"]
     Recorder(bench.net.host, 3000)
     assert echo(bench.net.client, HOST4, d.PORT)
+
+
+def test_the_control_socket_is_the_same_one(bench, tmp_path):
+    """Given on as all sockets are: it needs neither a name nor a right that the new daemon may not have any more."""
+    text = d.section("unproxy", user="nobody") + d.one_path("copy", "127.0.0.1:3000")
+    first = bench.daemon(text)
+    Recorder(bench.net.host, 3000)
+    for ancestor in (os.path.dirname(first.control), os.path.dirname(os.path.dirname(first.control))):
+        assert os.stat(ancestor).st_uid == 0
+    inode = os.stat(first.control).st_ino
+    for n in range(3):
+        new = take_over(bench, text)
+        status = json.loads(new.ask("status", "--json"))
+        assert status["pid"] == new.pid and os.stat(new.control).st_ino == inode, new.log()
+        assert not new.events("control.off") and not new.events("takeover.off"), new.log()
+        assert echo(bench.net.client, HOST4, d.PORT)
+
+
+def test_who_asks_meanwhile_waits(bench):
+    """There is no moment at which nobody answers, also where nothing comes of it."""
+    daemon = bench.path_daemon("copy", 4)
+    guest = Guest(door(bench))
+    assert guest.hello()[0] == takeover.WELCOME
+    guest.prepared()
+    guest.begin()
+    for channel in guest.channels:
+        assert channel.hear() is None
+    kind, _, sockets = guest.hear()
+    assert kind == takeover.TOTALS and len(sockets) == 2
+    guest.fds += sockets
+    asker = subprocess.Popen([tools.UNPROXY, "status", "--json", "--control", daemon.control], stdout=subprocess.PIPE, text=True)
+    guest.die()
+    assert json.loads(asker.communicate(timeout=20)[0])["pid"] == daemon.pid
+    assert daemon.wait_for("takeover.failed")["step"] == "services"
+    take_over(bench, d.one_path("copy", "127.0.0.1:3000"))
+
+
+def test_a_successor_with_too_few_descriptors(bench):
+    """It knows before it takes anything."""
+    daemon = bench.path_daemon("copy", 4)
+    c, s = open_some(bench, 60)
+    new = successor(bench, d.one_path("copy", "127.0.0.1:3000"))
+    new.nofile = 200
+    new.spawn()
+    assert new.exit_code() == 1
+    assert "it has 60 connections, and the limit of open files here is enough for 50" in new.log()
+    daemon.wait_for("takeover.failed")
+    c.go(1)
+    peer.assert_exact(c.finish(), s.settle(), None)
+    assert echo_works(bench)
 
 
 def test_a_successor_with_a_bad_configuration(bench):

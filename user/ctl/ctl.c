@@ -72,34 +72,45 @@ static void on_accept(struct loop_source *source, uint32_t events)
 	}
 }
 
+/* By the clock until epoll takes it. */
+static void watch(struct ctl *ctl)
+{
+	struct loop *loop = ctl->context->loop;
+
+	ctl->source = (struct loop_source){ .fn = on_accept, .fd = ctl->socket.fd };
+	if (loop_modify(loop, &ctl->source, EPOLLIN) && loop_add(loop, &ctl->source, EPOLLIN))
+		(void)loop_timer_arm(loop, &ctl->accept_again, ACCEPT_AGAIN_US);
+}
+
 static void on_accept_again(struct loop_timer *timer)
 {
-	struct ctl *ctl = container_of(timer, struct ctl, accept_again);
-
-	(void)loop_modify(ctl->context->loop, &ctl->source, EPOLLIN);
+	watch(container_of(timer, struct ctl, accept_again));
 }
 
-int ctl_reopen(struct ctl *ctl, char *why, size_t why_size)
+void ctl_pause(struct ctl *ctl, bool pause)
 {
-	const struct ctl_place place = { .path = ctl->path, .gid = ctl->gid, .type = SOCK_STREAM };
-	int err = ctl_socket_open(&place, &ctl->socket, why, why_size);
+	struct loop *loop = ctl->context->loop;
 
-	if (err)
-		return err;
-	ctl->source = (struct loop_source){ .fn = on_accept, .fd = ctl->socket.fd };
-	return loop_add(ctl->context->loop, &ctl->source, EPOLLIN);
+	loop_timer_cancel(loop, &ctl->accept_again);
+	if (!pause)
+		watch(ctl);
+	else if (ctl->source.fn)
+		loop_remove(loop, &ctl->source);
 }
 
-void ctl_shut(struct ctl *ctl)
+int ctl_fd(const struct ctl *ctl)
 {
-	loop_timer_cancel(ctl->context->loop, &ctl->accept_again);
-	if (ctl->source.fn)
-		loop_remove(ctl->context->loop, &ctl->source);
-	ctl_socket_close(&ctl->socket, ctl->path);
+	return ctl->socket.fd;
 }
 
-int ctl_open(struct ctl_context *context, const char *path, gid_t gid, struct ctl **ret, char *why,
-	     size_t why_size)
+void ctl_let_go(struct ctl *ctl)
+{
+	ctl_pause(ctl, true);
+	ctl_socket_let_go(&ctl->socket);
+}
+
+int ctl_open(struct ctl_context *context, const struct ctl_place *place, struct ctl **ret,
+	     char *why, size_t why_size)
 {
 	struct ctl *ctl = calloc(1, sizeof(*ctl));
 	int err = -ENOMEM;
@@ -107,19 +118,18 @@ int ctl_open(struct ctl_context *context, const char *path, gid_t gid, struct ct
 	if (!ctl)
 		return err;
 	ctl->context = context;
-	ctl->path = strdup(path);
-	ctl->gid = gid;
+	ctl->path = strdup(place->path);
 	ctl->socket.fd = -1;
 	ctl->accept_again.fn = on_accept_again;
 	list_init(&ctl->clients);
 	if (ctl->path)
-		err = ctl_reopen(ctl, why, why_size);
+		err = ctl_socket_open(place, &ctl->socket, why, why_size);
 	if (err) {
-		ctl_shut(ctl);
 		free(ctl->path);
 		free(ctl);
 		return err;
 	}
+	watch(ctl);
 	context->ctl = ctl;
 	*ret = ctl;
 	return 0;
@@ -131,7 +141,8 @@ void ctl_close(struct ctl *ctl)
 		return;
 	while (!list_empty(&ctl->clients))
 		ctl_client_free(container_of(ctl->clients.next, struct ctl_client, all));
-	ctl_shut(ctl);
+	ctl_pause(ctl, true);
+	ctl_socket_close(&ctl->socket, ctl->path);
 	ctl->context->ctl = NULL;
 	free(ctl->path);
 	free(ctl);

@@ -6,12 +6,14 @@
 #ifndef CTL_CTL_H
 #define CTL_CTL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "change/change.h"
 #include "conf/conf.h"
+#include "ctl/socket.h"
 #include "inline/inline.h"
 #include "loop/loop.h"
 #include "obs/stats.h"
@@ -41,22 +43,23 @@ struct ctl_counters {
 	uint32_t clients; /* now */
 };
 
-/* Listen at path, mode 0600, or 0660 for group gid (0: root alone). The directory is made if its
+/* Listen at place->path, mode 0600, or 0660 for place->gid (0: root alone). The directory is made if its
  * parent is there. What a dead daemon left is replaced. context is the caller's and outlives
  * it. Returns 0 and gives *ret to the caller, or -errno with why telling what failed;
  * -EADDRINUSE: a live daemon answers there. Does not log. */
-int ctl_open(struct ctl_context *context, const char *path, gid_t gid, struct ctl **ret, char *why,
-	     size_t why_size);
+int ctl_open(struct ctl_context *context, const struct ctl_place *place, struct ctl **ret,
+	     char *why, size_t why_size);
 
 /* Drop all clients, remove the socket if it is still ours. The workers have stopped. NULL is
  * allowed. */
 void ctl_close(struct ctl *ctl);
 
-/* Let nobody in any more, and remove the socket: another daemon opens its own there. Those who
- * are in stay. */
-void ctl_shut(struct ctl *ctl);
-/* ... after all. As ctl_open(). */
-int ctl_reopen(struct ctl *ctl, char *why, size_t why_size);
+/* Let nobody in for now, or again: who comes meanwhile waits. Those who are in stay. */
+void ctl_pause(struct ctl *ctl, bool pause);
+
+/* The listening socket, for the daemon that takes over; it stays ours. And: that one has it. */
+int ctl_fd(const struct ctl *ctl);
+void ctl_let_go(struct ctl *ctl);
 
 const char *ctl_path(const struct ctl *ctl);
 const struct ctl_counters *ctl_counters(const struct ctl *ctl);

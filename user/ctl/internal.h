@@ -12,7 +12,6 @@
 struct ctl {
 	struct ctl_context *context;
 	char *path;
-	gid_t gid;
 	struct ctl_socket socket;
 	struct loop_source source;
 	struct loop_timer accept_again; /* no descriptor was left */

@@ -25,7 +25,7 @@
 
 static int fail(char *why, size_t size, const char *what, const char *path, int err)
 {
-	(void)snprintf(why, size, "%s %.128s: %s", what, path, strerror(-err));
+	(void)snprintf(why, size, "%s%.128s: %s", what, path, strerror(-err));
 	return err;
 }
 
@@ -84,6 +84,35 @@ static int bind_at(int fd, const char *path, gid_t gid)
 	return 0;
 }
 
+/* Who may use it may have changed. */
+static int set_group(const char *path, const struct stat *st, gid_t gid)
+{
+	if (st->st_gid == gid || (!gid && !(st->st_mode & 0060)))
+		return 0;
+	if (chown(path, (uid_t)-1, gid) < 0 || chmod(path, gid ? 0660 : 0600) < 0)
+		return -errno;
+	return 0;
+}
+
+/* 0 or -ENOENT: somebody has removed the file, and the socket is closed. Where we may not look any more
+ * it is not ours to remove. A group that cannot be set is told, and stays as it was. */
+static int take(const struct ctl_place *place, struct ctl_socket *ret, char *why, size_t why_size)
+{
+	_cleanup_close_ int fd = place->taken;
+	struct stat st = { 0 };
+	bool seen = lstat(place->path, &st) == 0;
+	int err = 0;
+
+	if (!seen && errno == ENOENT)
+		return -ENOENT;
+	if (seen)
+		err = set_group(place->path, &st, place->gid);
+	if (err)
+		(void)fail(why, why_size, "the group of ", place->path, err);
+	*ret = (struct ctl_socket){ .fd = take_fd(&fd), .dev = st.st_dev, .ino = st.st_ino };
+	return 0;
+}
+
 int ctl_socket_open(const struct ctl_place *place, struct ctl_socket *ret, char *why,
 		    size_t why_size)
 {
@@ -93,9 +122,11 @@ int ctl_socket_open(const struct ctl_place *place, struct ctl_socket *ret, char 
 	struct stat st;
 	int err;
 
+	if (place->taken >= 0 && take(place, ret, why, why_size) == 0)
+		return 0;
 	lock = lock_directory(path);
 	if (lock < 0)
-		return fail(why, why_size, "the directory of", path, lock);
+		return fail(why, why_size, "the directory of ", path, lock);
 	err = check_place(path, place->type);
 	if (err == -EADDRINUSE)
 		(void)snprintf(why, why_size, "another daemon answers at %.128s", path);
@@ -130,5 +161,11 @@ void ctl_socket_close(struct ctl_socket *socket, const char *path)
 	    st.st_ino == socket->ino)
 		(void)unlink(path);
 	(void)close(socket->fd);
+	socket->fd = -1;
+}
+
+void ctl_socket_let_go(struct ctl_socket *socket)
+{
+	cleanup_close(&socket->fd);
 	socket->fd = -1;
 }

@@ -20,23 +20,35 @@ static unsigned cpus(void)
 	return (unsigned)CPU_COUNT(&set);
 }
 
-uint32_t capacity_connections(const struct conf *conf)
+/* Raised as far as it may be. */
+static uint32_t descriptors(void)
 {
 	struct rlimit limit;
-	uint32_t fit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
 		limit.rlim_cur = limit.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &limit);
 	}
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > UINT32_MAX)
-		limit.rlim_cur = 1 << 20;
-	fit = limit.rlim_cur > 2 * FDS_RESERVED ? (uint32_t)(limit.rlim_cur - FDS_RESERVED) / 2
-						: (uint32_t)limit.rlim_cur / 4;
-	if (conf->max_connections > fit)
-		log_warn("limit.lowered max_connections=%u to=%u reason=\"RLIMIT_NOFILE is %llu\"",
-			 conf->max_connections, fit, (unsigned long long)limit.rlim_cur);
-	return conf->max_connections && conf->max_connections < fit ? conf->max_connections : fit;
+		return 1 << 20;
+	return (uint32_t)limit.rlim_cur;
+}
+
+uint32_t capacity_room(void)
+{
+	uint32_t n = descriptors();
+
+	return n > 2 * FDS_RESERVED ? (n - FDS_RESERVED) / 2 : n / 4;
+}
+
+uint32_t capacity_connections(const struct conf *conf)
+{
+	uint32_t room = capacity_room();
+
+	if (conf->max_connections > room)
+		log_warn("limit.lowered max_connections=%u to=%u reason=\"RLIMIT_NOFILE is %u\"",
+			 conf->max_connections, room, descriptors());
+	return conf->max_connections && conf->max_connections < room ? conf->max_connections : room;
 }
 
 void capacity_plan(struct relay *relay, const struct conf *conf)

@@ -8,8 +8,10 @@
 #include "conf/conf.h"
 #include "relay/relay.h"
 
-/* As many connections as are wanted, and there are descriptors for, two each. Raises the limit
- * of descriptors as far as it may, and says so where that is too little. */
+/* How many connections there are descriptors for, two each; their limit is raised as far as it may be. */
+uint32_t capacity_room(void);
+
+/* As many connections as are wanted, and there is room for; says so where that is less. */
 uint32_t capacity_connections(const struct conf *conf);
 
 /* How many workers and connections there will be. */

@@ -161,8 +161,14 @@ static int say_totals(struct hand_over_door *door)
 	door->stage = TOTALLED;
 	door->host.services(door->host.context, true);
 	(void)loop_timer_arm(door->host.loop, &door->patience, ANSWER_US);
-	return offer_totals(relay, door->guest.fd,
-			    __atomic_load_n(&relay->handed, __ATOMIC_RELAXED) - door->before);
+	return offer_totals(
+		&(struct offer_last){
+			.relay = relay,
+			.handed = __atomic_load_n(&relay->handed, __ATOMIC_RELAXED) - door->before,
+			.control = door->host.control(door->host.context),
+			.door = door->door.fd,
+		},
+		door->guest.fd);
 }
 
 static int on_begin(struct hand_over_door *door)
@@ -308,9 +314,13 @@ static int open_handed(struct hand_over_door *door)
 	return loop_add(door->host.loop, &door->handed, EPOLLIN);
 }
 
-static int open_door(struct hand_over_door *door)
+static int open_door(struct hand_over_door *door, int taken)
 {
-	const struct ctl_place place = { .path = door->path, .type = SOCK_SEQPACKET };
+	const struct ctl_place place = {
+		.path = door->path,
+		.type = SOCK_SEQPACKET,
+		.taken = taken,
+	};
 	char why[256];
 	int err = ctl_socket_open(&place, &door->door, why, sizeof(why));
 
@@ -320,7 +330,8 @@ static int open_door(struct hand_over_door *door)
 	return loop_add(door->host.loop, &door->source, EPOLLIN);
 }
 
-int hand_over_open(const char *path, const struct hand_over_host *host, struct hand_over_door **ret)
+int hand_over_open(const char *path, int taken, const struct hand_over_host *host,
+		   struct hand_over_door **ret)
 {
 	struct hand_over_door *door = calloc(1, sizeof(*door));
 	int err;
@@ -337,7 +348,7 @@ int hand_over_open(const char *path, const struct hand_over_host *host, struct h
 	};
 	err = door->path ? open_handed(door) : -ENOMEM;
 	if (!err)
-		err = open_door(door);
+		err = open_door(door, taken);
 	if (err) {
 		hand_over_close(door);
 		return err;
@@ -368,18 +379,26 @@ void hand_over_store(struct hand_over_door *door, int sessions, void (*stored)(v
 	}
 }
 
-void hand_over_shut(struct hand_over_door *door, bool shut)
+void hand_over_pause(struct hand_over_door *door, bool pause)
 {
-	int err = 0;
-
-	if (shut && door->source.fn)
+	if (pause && door->source.fn)
 		loop_remove(door->host.loop, &door->source);
-	if (shut)
-		ctl_socket_close(&door->door, door->path);
-	else
-		err = open_door(door);
-	if (err)
-		log_warn("takeover.off reason=\"%s\"", strerror(-err));
+	if (pause)
+		return;
+	door->source = (struct loop_source){ .fn = on_door, .fd = door->door.fd };
+	if (loop_add(door->host.loop, &door->source, EPOLLIN))
+		log_warn("takeover.off reason=\"out of memory\"");
+}
+
+int hand_over_fd(const struct hand_over_door *door)
+{
+	return door->door.fd;
+}
+
+void hand_over_let_go(struct hand_over_door *door)
+{
+	hand_over_pause(door, true);
+	ctl_socket_let_go(&door->door);
 }
 
 void hand_over_close(struct hand_over_door *door)

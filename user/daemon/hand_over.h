@@ -25,13 +25,15 @@ struct hand_over_host {
 	struct change *change;
 	void (*inline_engine)(void *context, bool let_go);
 	void (*services)(void *context, bool let_go); /* control socket and the like */
+	int (*control)(void *context); /* the control socket, to be shared; -1: none */
 	/* Another has all: end with the last connection that stayed. */
 	void (*retire)(void *context);
 };
 
-/* Let others in at path, mode 0600; what a dead daemon left is replaced. *host is copied.
+/* Let others in at path, mode 0600; what a dead daemon left is replaced. taken: the socket that
+ * listens there, from the daemon before, whose owner the door becomes; -1: none. *host is copied.
  * Returns 0 and gives *ret to the caller, or -errno: -EADDRINUSE another daemon answers. */
-int hand_over_open(const char *path, const struct hand_over_host *host,
+int hand_over_open(const char *path, int taken, const struct hand_over_host *host,
 		   struct hand_over_door **ret);
 
 /* Is somebody in it, or on the way out? */
@@ -43,8 +45,14 @@ bool hand_over_is_busy(const struct hand_over_door *door);
 void hand_over_store(struct hand_over_door *door, int sessions, void (*stored)(void *context),
 		     void *context);
 
-/* Close the door; a guest that is in it stays there. With true open it again. */
-void hand_over_shut(struct hand_over_door *door, bool shut);
+/* Let nobody in for now, or again: who comes meanwhile waits. A guest that is in it stays there. */
+void hand_over_pause(struct hand_over_door *door, bool pause);
+
+/* The socket it listens on. */
+int hand_over_fd(const struct hand_over_door *door);
+
+/* Another daemon has the socket: nobody comes in here any more. */
+void hand_over_let_go(struct hand_over_door *door);
 
 /* NULL is allowed. The workers have stopped. */
 void hand_over_close(struct hand_over_door *door);

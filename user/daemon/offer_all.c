@@ -150,6 +150,7 @@ static int send_changes(const struct change *change, int fd)
 /* How many of each follow. */
 struct counts {
 	uint32_t sockets, pins, changes, channels;
+	uint32_t connections; /* there are now */
 };
 
 static int send_greeting(int fd, const struct counts *counts)
@@ -162,6 +163,7 @@ static int send_greeting(int fd, const struct counts *counts)
 	write_u32(&w, counts->pins);
 	write_u32(&w, counts->changes);
 	write_u32(&w, counts->channels);
+	write_u32(&w, counts->connections);
 	return say(fd, &w, buf, NULL, 0);
 }
 
@@ -194,7 +196,9 @@ int offer_all(struct relay *relay, const struct change *change, int fd, bool con
 	struct offer *offers = calloc(relay->n_workers + 1, sizeof(*offers));
 	struct counts counts = { .pins = count_pins(relay),
 				 .changes = count_changes(change),
-				 .channels = connections ? relay->n_workers : 0 };
+				 .channels = connections ? relay->n_workers : 0,
+				 .connections = __atomic_load_n(&relay->connections,
+								__ATOMIC_RELAXED) };
 	int err;
 
 	if (!offers)
@@ -211,8 +215,10 @@ int offer_all(struct relay *relay, const struct change *change, int fd, bool con
 	return err;
 }
 
-int offer_totals(const struct relay *relay, int fd, uint64_t handed)
+int offer_totals(const struct offer_last *last, int fd)
 {
+	const struct relay *relay = last->relay;
+	const int sockets[] = { last->control, last->door };
 	union {
 		struct stats_counts counts;
 		uint64_t numbers[sizeof(struct stats_counts) / sizeof(uint64_t)];
@@ -221,12 +227,12 @@ int offer_totals(const struct relay *relay, int fd, uint64_t handed)
 	struct writer w = message_begin(TAKEOVER_TOTALS, buf, sizeof(buf));
 
 	relay_sum(relay, &all.counts);
-	write_u64(&w, handed);
+	write_u64(&w, last->handed);
 	write_u64(&w, __atomic_load_n(&relay->connections, __ATOMIC_RELAXED));
 	write_u64(&w, ARRAY_SIZE(all.numbers));
 	for (size_t i = 0; i < ARRAY_SIZE(all.numbers); i++)
 		write_u64(&w, all.numbers[i]);
-	return message_send(fd, &w, buf, NULL, 0);
+	return message_send(fd, &w, buf, sockets, last->control >= 0 ? ARRAY_SIZE(sockets) : 0);
 }
 
 void offered_free(struct offered *offered)

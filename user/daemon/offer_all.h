@@ -25,7 +25,15 @@ int offer_all(struct relay *relay, const struct change *change, int fd, bool con
 	      struct offered *ret);
 void offered_free(struct offered *offered);
 
-/* What all has come to: so many connections were handed on. 0 or -errno. */
-int offer_totals(const struct relay *relay, int fd, uint64_t handed);
+/* What all has come to. */
+struct offer_last {
+	const struct relay *relay;
+	uint64_t handed; /* connections */
+	int control,
+		door; /* the listening sockets by which daemons are asked, to be shared; -1: none */
+};
+
+/* 0 or -errno. */
+int offer_totals(const struct offer_last *last, int fd);
 
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -39,6 +40,12 @@ static int store(void *owner, char *why, size_t why_size)
 
 static void open_control(struct services *services, const struct conf *conf)
 {
+	const struct ctl_place place = {
+		.path = conf->control,
+		.gid = conf->control_gid,
+		.type = SOCK_STREAM,
+		.taken = take_over_socket(services->upgrade.from, TAKE_OVER_CONTROL),
+	};
 	char why[384] = "";
 	int err;
 
@@ -54,10 +61,11 @@ static void open_control(struct services *services, const struct conf *conf)
 	};
 	if (!conf->control)
 		return;
-	err = ctl_open(&services->context, conf->control, conf->control_gid, &services->ctl, why,
-		       sizeof(why));
+	err = ctl_open(&services->context, &place, &services->ctl, why, sizeof(why));
 	if (err)
 		log_warn("control.off reason=\"%s\"", *why ? why : strerror(-err));
+	else if (*why)
+		log_warn("control.group_kept reason=\"%s\"", why);
 }
 
 /* ---- another daemon takes over from this one ---- */
@@ -82,23 +90,28 @@ static void release_inline(void *context, bool let_go)
 static void release_services(void *context, bool let_go)
 {
 	struct services *services = context;
-	char why[384] = "";
 
-	hand_over_shut(services->upgrade.door, let_go);
-	if (let_go) {
+	hand_over_pause(services->upgrade.door, let_go);
+	ctl_pause(services->ctl, let_go);
+	if (let_go)
 		observe_close(services->daemon->observe);
-		ctl_shut(services->ctl);
-		return;
-	}
-	observe_again(services->daemon->observe);
-	if (ctl_reopen(services->ctl, why, sizeof(why)))
-		log_warn("control.off reason=\"%s\"", why);
+	else
+		observe_again(services->daemon->observe);
+}
+
+static int control_socket(void *context)
+{
+	const struct services *services = context;
+
+	return ctl_fd(services->ctl);
 }
 
 static void retire(void *context)
 {
 	const struct services *services = context;
 
+	hand_over_let_go(services->upgrade.door);
+	ctl_let_go(services->ctl);
 	services->daemon->drain(services->daemon->context);
 }
 
@@ -112,6 +125,7 @@ void services_open(struct services *services, const struct services_daemon *daem
 		.change = daemon->change,
 		.inline_engine = release_inline,
 		.services = release_services,
+		.control = control_socket,
 		.retire = retire,
 	};
 

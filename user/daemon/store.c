@@ -111,7 +111,13 @@ static void on_stored(void *context)
 	struct store *store = context;
 	struct relay *relay = store->host->relay;
 	uint64_t handed = __atomic_load_n(&relay->handed, __ATOMIC_RELAXED);
-	int err = offer_totals(relay, store->ours[STORE_PART_LISTENERS], handed);
+	const struct offer_last last = {
+		.relay = relay,
+		.handed = handed,
+		.control = store->host->control(store->host->context),
+		.door = hand_over_fd(store->door),
+	};
+	int err = offer_totals(&last, store->ours[STORE_PART_LISTENERS]);
 
 	if (err)
 		log_warn("store.totals reason=\"%s\" action=\"counters begin anew\"",
@@ -168,6 +174,7 @@ int store_begin(struct store *store, const struct hand_over_host *host, struct h
 		return err;
 	}
 	store->host = host;
+	store->door = door;
 	store->begun = true;
 	share_pins(host->relay);
 	log_info("store.start connections=%u",

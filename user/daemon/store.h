@@ -25,6 +25,7 @@ extern const char *const store_names[STORE_PART__MAX];
 struct store {
 	int ours[STORE_PART__MAX], theirs[STORE_PART__MAX]; /* -1: none */
 	const struct hand_over_host *host;
+	const struct hand_over_door *door;
 	struct offered offered;
 	bool begun;
 	bool stopped; /* ... and it was told to stop, which it does by itself */

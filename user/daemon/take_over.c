@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/socket.h"
 #include "change/item.h"
+#include "daemon/capacity.h"
 #include "daemon/take_kept.h"
 #include "obs/log.h"
 #include "relay/take_over.h"
@@ -36,6 +37,7 @@ struct take_over_all {
 	char paths[TAKEOVER_PINS__MAX][128];
 	struct change_item *changes;
 	uint32_t n_changes;
+	int sockets[TAKE_OVER_SOCKETS]; /* -1: none */
 	uint8_t buf[MESSAGE_MAX];
 };
 
@@ -165,7 +167,7 @@ static int receive_channel(struct take_over_all *all, char *why, size_t why_size
 
 static int receive_all(struct take_over_all *all, char *why, size_t why_size)
 {
-	uint32_t sockets, pins, changes, workers;
+	uint32_t sockets, pins, changes, workers, connections;
 	uint16_t version;
 	struct message message;
 	int err = await(all, TAKEOVER_WELCOME, ANSWER_MS, &message, why, why_size);
@@ -177,12 +179,20 @@ static int receive_all(struct take_over_all *all, char *why, size_t why_size)
 	pins = read_u32(&message.body);
 	changes = read_u32(&message.body);
 	workers = read_u32(&message.body);
+	connections = read_u32(&message.body);
 	message_close(&message);
 	if (version != TAKEOVER_VERSION)
 		return fail(why, why_size, "greeting", -EPROTONOSUPPORT);
 	if (message.body.overrun || sockets > SOCKETS_MAX || workers > WORKERS_MAX ||
 	    changes > CHANGES_MAX || pins > TAKEOVER_PINS__MAX)
 		return fail(why, why_size, "greeting", -EBADMSG);
+	if (!all->kept && connections > capacity_room()) {
+		(void)snprintf(why, why_size,
+			       "it has %u connections, and the limit of open files here is enough "
+			       "for %u",
+			       connections, capacity_room());
+		return -EMFILE;
+	}
 	all->relay->adopted = calloc(sockets + 1, sizeof(struct adopted));
 	all->channels = calloc(workers + 1, sizeof(*all->channels));
 	all->changes = calloc(changes + 1, sizeof(*all->changes));
@@ -250,6 +260,8 @@ static int new_all(struct relay *relay, struct take_over_all **ret)
 	all->fd = all->sessions = -1;
 	for (size_t i = 0; i < TAKEOVER_PINS__MAX; i++)
 		all->pins[i].fd = -1;
+	for (unsigned i = 0; i < TAKE_OVER_SOCKETS; i++)
+		all->sockets[i] = -1;
 	*ret = all;
 	return 0;
 }
@@ -385,8 +397,9 @@ int take_over_workers(struct take_over_all *all)
 	return 0;
 }
 
-static void add_totals(struct take_over_all *all, struct reader *body)
+static void add_totals(struct take_over_all *all, struct message *message)
 {
+	struct reader *body = &message->body;
 	union {
 		struct stats_counts counts;
 		uint64_t numbers[sizeof(struct stats_counts) / sizeof(uint64_t)];
@@ -399,6 +412,8 @@ static void add_totals(struct take_over_all *all, struct reader *body)
 			counted.numbers[i] = read_u64(body);
 	}
 	all->relay->before = counted.counts;
+	for (unsigned i = 0; i < TAKE_OVER_SOCKETS; i++)
+		all->sockets[i] = message_take(message, i);
 	if (all->kept)
 		return;
 	log_info("takeover.taken connections=%llu kept_by_other=%llu", (unsigned long long)taken,
@@ -414,7 +429,7 @@ static void take_kept(struct take_over_all *all)
 			      : await(all, TAKEOVER_TOTALS, 0, &message, why, sizeof(why));
 
 	if (!err) {
-		add_totals(all, &message.body);
+		add_totals(all, &message);
 		message_close(&message);
 	} else {
 		log_warn("takeover.totals reason=\"%s\" action=\"counters begin anew\"", why);
@@ -450,11 +465,16 @@ void take_over_connections(struct take_over_all *all)
 	else
 		err = await(all, TAKEOVER_TOTALS, CONNECTIONS_MS, &message, why, sizeof(why));
 	if (!err) {
-		add_totals(all, &message.body);
+		add_totals(all, &message);
 		message_close(&message);
 	} else if (!goes_on_alone(all, err)) {
 		log_warn("takeover.unfinished reason=\"%s\"", why);
 	}
+}
+
+int take_over_socket(struct take_over_all *all, enum take_over_socket which)
+{
+	return all ? take_fd(&all->sockets[which]) : -1;
 }
 
 void take_over_commit(struct take_over_all *all)
@@ -471,6 +491,8 @@ void take_over_end(struct take_over_all *all)
 	if (!all)
 		return;
 	drop_offer(all);
+	for (unsigned i = 0; i < TAKE_OVER_SOCKETS; i++)
+		cleanup_close(&all->sockets[i]);
 	cleanup_close(&all->fd);
 	cleanup_close(&all->sessions);
 	free(all);

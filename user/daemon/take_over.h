@@ -49,6 +49,13 @@ int take_over_workers(struct take_over_all *all);
  * cannot fail any more. */
 void take_over_connections(struct take_over_all *all);
 
+/* What the other one was asked by, now to be ours. */
+enum take_over_socket { TAKE_OVER_CONTROL, TAKE_OVER_DOOR, TAKE_OVER_SOCKETS };
+
+/* The listening socket, the caller's: after take_over_connections(), once. -1: it gave none. all:
+ * NULL is allowed. */
+int take_over_socket(struct take_over_all *all, enum take_over_socket which);
+
 /* All else is taken on, too: the other one may end. */
 void take_over_commit(struct take_over_all *all);
 

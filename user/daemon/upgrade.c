@@ -85,7 +85,8 @@ void upgrade_complete(struct upgrade *upgrade)
 
 void upgrade_open_door(struct upgrade *upgrade, const struct hand_over_host *host)
 {
-	int err = hand_over_open(upgrade->path, host, &upgrade->door);
+	int taken = take_over_socket(upgrade->from, TAKE_OVER_DOOR);
+	int err = hand_over_open(upgrade->path, taken, host, &upgrade->door);
 
 	if (err)
 		log_warn("takeover.off path=\"%s\" reason=\"%s\" action=\"no daemon can take over "

@@ -51,7 +51,7 @@ class Guest(End):
         if kind == REFUSED:
             return kind, body[2:].decode()
         assert kind == WELCOME
-        version, self.n_listeners, pins, changes, workers = struct.unpack("=HIIII", body)
+        version, self.n_listeners, pins, changes, workers, self.n_connections = struct.unpack("=HIIIII", body)
         assert version == VERSION
         for expected in [LISTENER] * self.n_listeners + [PINS] * pins + [CHANGE] * changes + [CHANNEL] * workers:
             kind, _, fds = self.hear()

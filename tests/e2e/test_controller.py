@@ -396,9 +396,15 @@ def test_descriptors_run_out(bench, through):
 
 @PATHS
 def test_idle_timeout(bench, path, through):
-    """Off unless set; set: an idle pair goes, one that moves bytes stays."""
-    bench.daemon(d.listener(path=path, idle_timeout="1s") + d.listener("patient", path, "*:8090") + d.backend())
+    """Off unless set; set: an idle pair goes, also a half-closed one, one that moves bytes stays."""
+    bench.daemon(d.listener(path=path, idle_timeout="1s") + d.listener("patient", path, "*:8090") + d.backend() +
+                 d.listener("half", path, "*:8091", idle_timeout="1s", backend="keeps") + d.backend("keeps", server="127.0.0.1:3001"))
     Recorder(bench.net.host, 3000)
+    keeps = bench.net.host.listen("127.0.0.1", 3001)
+    half = through(8091)
+    half.sendall(headers.v1() + b"x")
+    half.shutdown(socket.SHUT_WR)
+    kept = keeps.accept()[0]
     idle, busy, patient = through(), through(), through(8090)
     for s in (idle, busy, patient):
         s.sendall(headers.v1() + b"x")
@@ -408,9 +414,10 @@ def test_idle_timeout(bench, path, through):
         busy.sendall(b"y")
         assert busy.recv(1) == b"y"
         time.sleep(0.2)  # the beat is the stimulus
-    assert read_all(idle)[0] == b""
-    record = bench.daemons[0].records(1, event="end")[0]
-    assert "idle" in record["reason"], record
+    assert read_all(idle)[0] == read_all(half)[0] == b""
+    assert [r["reason"] for r in bench.daemons[0].records(2, event="end")] == ["idle_timeout"] * 2
+    kept.close()
+    keeps.close()
     patient.sendall(b"z")
     assert patient.recv(1) == b"z"
     busy.close()

@@ -161,8 +161,7 @@ void session_close(struct session *session)
 
 void session_abort(struct session *session, const char *reason)
 {
-	if (!session->reason)
-		session->reason = reason;
+	session->reason = reason;
 	record_ended(session);
 	session->closes = LEG_CLOSE_RESET;
 	session_close(session);
@@ -285,11 +284,10 @@ static bool run_flow(struct session *session, enum way way)
 	if (result == RELAY_EOF && hides_reset(session, way))
 		leg_died(source, ECONNRESET);
 	if (result == RELAY_ERROR) {
-		session_abort(session, "relay_error");
+		session_abort(session, session->reason);
 		return false;
 	}
 	if (source->flags & LEG_DEAD && is_over(session, way, result)) {
-		session->reason = NULL;
 		session_abort(session, leg_death_reason(source));
 		return false;
 	}

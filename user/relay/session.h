@@ -174,7 +174,8 @@ void session_close(struct session *session);
 /* It is closed, and no operation is under way: close the sockets, free the rest. */
 void session_release(struct session *session);
 
-/* End a relayed connection with RST on both legs; reason is a static string. */
+/* End a relayed connection with RST on both legs; reason is a static string, and stands instead
+ * of that of a half that ended well before. */
 void session_abort(struct session *session, const char *reason);
 
 /* End any with RST on its legs: one that was not relayed yet is refused. */

@@ -62,7 +62,6 @@ static void visit(struct relay_walk *walk, struct session *session)
 		return;
 	}
 	walk->n++;
-	session->reason = NULL; /* of a half that ended well before */
 	session_cut(session, UP_REASON_KILLED);
 }
 

@@ -208,15 +208,18 @@ static void fill_cells(const struct top_row *row, struct cells *cells)
 	table_count(row->n, cells->n, sizeof(cells->n));
 }
 
-/* A name that does not fit ends in "~". */
+/* A name that does not fit has a "~" where something is left out: in the midst, because addresses of one
+ * network begin alike. */
 static size_t put_name(char *buf, const char *name, size_t width)
 {
-	size_t len = strlen(name);
+	size_t len = strlen(name), head = width / 2;
 
 	memset(buf, ' ', width);
-	memcpy(buf, name, len < width ? len : width);
-	if (len > width)
-		buf[width - 1] = '~';
+	memcpy(buf, name, len <= width ? len : head);
+	if (len <= width)
+		return width;
+	buf[head] = '~';
+	memcpy(buf + head + 1, name + len - (width - head - 1), width - head - 1);
 	return width;
 }
 

@@ -161,11 +161,27 @@ static void lines(void **state)
 	assert_non_null(strstr(buf, "1m01s"));
 }
 
+/* Clients of one network begin alike. */
+static void long_addresses(void **state)
+{
+	struct top_row row = { .client = "2001:db8:aaaa:bbbb:cccc:dddd:eeee:1", .n = 1 };
+	char one[256], other[256];
+
+	top_line(&row, TOP_LIST, 80, one);
+	row.client[strlen(row.client) - 1] = '2';
+	top_line(&row, TOP_LIST, 80, other);
+	assert_string_not_equal(one, other);
+	assert_non_null(strstr(one, "2001:db8:a~"));
+	assert_non_null(strstr(one, ":eeee:1 "));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(counts), cmocka_unit_test(ages),    cmocka_unit_test(endpoints),
-		cmocka_unit_test(rates),  cmocka_unit_test(no_rows), cmocka_unit_test(lines),
+		cmocka_unit_test(counts),         cmocka_unit_test(ages),
+		cmocka_unit_test(endpoints),      cmocka_unit_test(rates),
+		cmocka_unit_test(no_rows),        cmocka_unit_test(lines),
+		cmocka_unit_test(long_addresses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -340,7 +340,7 @@ static enum session_state relay_step(struct session *session)
 		return SESSION_CLOSED;
 	}
 	if (set_timer(session)) {
-		session_abort(session, up_reason_name(UP_REASON_NO_RESOURCES));
+		session_cut(session, UP_REASON_NO_RESOURCES);
 		return SESSION_CLOSED;
 	}
 	return session->flows[UP].ended || session->flows[DOWN].ended ? SESSION_HALF

@@ -236,7 +236,7 @@ int deny_file_read(const char *path, uint32_t max, struct deny_rules *ret, char 
 	_cleanup_(deny_rules_free) struct deny_rules rules = { 0 };
 	_cleanup_(cleanup_file) FILE *file = fopen(path, "re");
 	struct reader reader = { .file = file, .max = max };
-	struct stat st;
+	struct stat st = { 0 };
 	int err;
 
 	err = !file || fstat(fileno(file), &st) < 0 ? -errno : S_ISDIR(st.st_mode) ? -EISDIR : 0;

@@ -206,6 +206,8 @@ def test_conns_and_kill(bench, engine):
     assert clients(daemon) == sorted(CLIENTS)
     assert daemon.ask("kill", one["conn"]) == "killed: 1\n"
     assert is_reset(socks[1])
+    for gone in (one["conn"], "r123456789"):
+        assert daemon.ask("kill", gone, expect=1) == "", "an id that is not there is told from a filter without a match"
     until(lambda: clients(daemon) == [CLIENTS[0], CLIENTS[2]] or clients(daemon) == [CLIENTS[2], CLIENTS[0]], "two are left")
     socks[0].sendall(b"still")
     assert socks[0].recv(5) == b"still"

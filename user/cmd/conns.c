@@ -37,7 +37,8 @@ const char cmd_kill_usage[] =
 	"\n"
 	"Resets connections, both sides of them; the client log names \"killed\" as the reason.\n"
 	"With engine = inline only connections whose app is in the daemon's own network\n"
-	"namespace. Exit code 1: some could not be reset. All filters must hold:\n"
+	"namespace. Exit code 1: some could not be reset, or ID is not there. All filters must\n"
+	"hold:\n"
 	"\n" FILTER_HELP "  all                 every connection\n" ASK_HELP;
 
 struct row {
@@ -137,46 +138,56 @@ int cmd_conns(int argc, char **argv)
 	return args ? list(&flags, args) : EXIT_USAGE;
 }
 
-static int print_killed(const struct ask_flags *flags, json_t *data)
+/* id: of the one that is meant, or NULL. A filter that nothing meets is obeyed; a connection that
+ * is not there cannot be. */
+static int print_killed(const struct ask_flags *flags, const char *id, json_t *data)
 {
+	long long killed = ask_number(data, "killed");
 	long long out_of_reach = ask_number(data, "out_of_reach");
 	const char *failed = ask_text(data, "failed");
+	bool missing = id && !killed && !out_of_reach && !failed[0];
 
-	if (flags->json) {
+	if (flags->json)
 		(void)ask_print_item(NULL, data);
-	} else {
-		(void)printf("killed: %lld\n", ask_number(data, "killed"));
-		if (out_of_reach)
-			(void)fprintf(stderr,
-				      "unproxy kill: %lld connections have no socket in the "
-				      "daemon's network namespace\n",
-				      out_of_reach);
-		if (failed[0])
-			(void)fprintf(stderr, "unproxy kill: %s\n", failed);
-	}
-	return out_of_reach || failed[0] ? EXIT_FAILURE : EXIT_SUCCESS;
+	else if (!missing)
+		(void)printf("killed: %lld\n", killed);
+	if (missing)
+		(void)fprintf(stderr, "unproxy kill: no such connection is open: %s\n", id);
+	if (out_of_reach && !flags->json)
+		(void)fprintf(stderr,
+			      "unproxy kill: %lld connections have no socket in the daemon's "
+			      "network namespace\n",
+			      out_of_reach);
+	if (failed[0] && !flags->json)
+		(void)fprintf(stderr, "unproxy kill: %s\n", failed);
+	return missing || out_of_reach || failed[0] ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 int cmd_kill(int argc, char **argv)
 {
 	struct ask_flags flags;
 	json_t *args, *data = NULL;
+	const char *id = NULL;
 	int code = ask_flags(argc, argv, cmd_kill_usage, &flags);
 
 	if (code)
 		return code - 1;
 	if (flags.rest == argc)
 		return cmd_usage_error("kill", "which?", "");
-	if (argc - flags.rest == 1 && strcmp(argv[flags.rest], "all") == 0)
+	for (int i = flags.rest; i < argc; i++)
+		id = strchr(argv[i], '=') ? id : argv[i];
+	if (argc - flags.rest == 1 && strcmp(argv[flags.rest], "all") == 0) {
 		args = json_pack("{s:b}", "all", 1);
-	else
+		id = NULL;
+	} else {
 		args = ask_filter("kill", argc - flags.rest, argv + flags.rest);
+	}
 	if (!args)
 		return EXIT_USAGE;
 	code = ask_once(&flags, "kill", args, &data);
 	if (code)
 		return code;
-	code = print_killed(&flags, data);
+	code = print_killed(&flags, id, data);
 	json_decref(data);
 	return code;
 }

@@ -12,7 +12,7 @@ _unproxy_sections() {
 	sed -n "s/^\[$1  *\([^] ]*\) *\].*/\1/p" "${UNPROXY_CONF:-/etc/unproxy/unproxy.conf}" 2>/dev/null
 }
 
-# Offer what a word of a usage stands for: words as they are, a|b both, FILE, NAME, COMMAND, TOPIC.
+# Offer what a word of a usage stands for: words as they are, a|b both, FILE, NAME, COMMAND, TOPIC, KEY, FILTER.
 _unproxy_offer() {
 	local command=$1 token=$2 current=$3 kind
 	local -a kinds=()
@@ -26,7 +26,12 @@ _unproxy_offer() {
 			;;
 		NAME) kind=$(_unproxy_sections "$command") ;;
 		COMMAND) kind=$(_unproxy_ask --words | sed -n 's/^command\t\([^\t]*\).*/\1/p') ;;
-		TOPIC) kind=$(_unproxy_ask --words | sed -n 's/^topic\t//p') ;;
+		TOPIC | KEY) kind=$(_unproxy_ask --words | sed -n "s/^${kind,,}\t//p") ;;
+		# One list for all commands that take them; what stands behind the = is not known.
+		FILTER)
+			kind=$(_unproxy_ask --words conns | sed -n 's/^filter\t\([^\t]*\).*/\1/p')
+			compopt -o nospace 2>/dev/null
+			;;
 		*[[:upper:]]*) continue ;;
 		esac
 		mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "$kind" -- "$current")

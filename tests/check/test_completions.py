@@ -67,9 +67,20 @@ def test_a_file_behind_a_flag(offer, folder):
 
 
 def test_what_help_takes(offer):
-    topics = [row[1] for row in words() if row[0] == "topic"]
-    assert offer("help", "") == sorted([*commands(), *topics])
+    others = [row[1] for row in words() if row[0] in ("topic", "key")]
+    assert "exit" in others and "header_timeout" in others
+    assert offer("help", "") == sorted({*commands(), *others})
+    assert offer("help", "header_t") == ["header_timeout"]
     assert offer("help", "run", "") == []
+
+
+def test_filters(offer):
+    names = sorted(row[1] for row in words("conns") if row[0] == "filter")
+    assert "client=" in names and "older=" in names
+    assert offer("conns", "") == names and offer("conns", "cl") == ["client="]
+    assert offer("kill", "") == sorted([*names, "all"])
+    assert offer("top", "once", "l") == ["listener="]
+    assert offer("kill", "r1", "ba") == ["backend=", "balancer="]
 
 
 def test_nothing_behind_what_takes_nothing(offer):

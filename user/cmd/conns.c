@@ -12,17 +12,16 @@
 #include "cmd/table.h"
 
 /* Laid out for cmd/usage, as every usage. */
-#define FILTER_HELP                                                  \
-	"  ID                  the connection of this id\n"          \
-	"  client=CIDR         of these true clients\n"              \
-	"  balancer=CIDR       by way of these load balancers\n"     \
-	"  server=CIDR         to these servers\n"                   \
-	"  listener=NAME       of this listener\n"                   \
-	"  backend=NAME        of this backend\n"                    \
-	"  engine=relay|inline\n"                                    \
-	"                      of this engine\n"                     \
-	"  older=TIME          older than that, such as 90s or 1h\n" \
-	"  vpce=ID             by way of this AWS VPC endpoint\n"
+#define FILTER_HELP                                                   \
+	"  ID                   the connection of this id\n"          \
+	"  client=CIDR          of these true clients\n"              \
+	"  balancer=CIDR        by way of these load balancers\n"     \
+	"  server=CIDR          to these servers\n"                   \
+	"  listener=NAME        of this listener\n"                   \
+	"  backend=NAME         of this backend\n"                    \
+	"  engine=relay|inline  of this engine\n"                     \
+	"  older=TIME           older than that, such as 90s or 1h\n" \
+	"  vpce=ID              by way of this AWS VPC endpoint\n"
 
 const char cmd_conns_usage[] =
 	"usage: unproxy conns [FILTER...] [--json]\n"
@@ -39,7 +38,7 @@ const char cmd_kill_usage[] =
 	"With engine = inline only connections whose app is in the daemon's own network\n"
 	"namespace. Exit code 1: some could not be reset, or ID is not there. All filters must\n"
 	"hold:\n"
-	"\n" FILTER_HELP "  all                 every connection\n" ASK_HELP;
+	"\n" FILTER_HELP "  all                  every connection\n" ASK_HELP;
 
 struct row {
 	char client[ADDR_TEXT_MAX], balancer[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX];

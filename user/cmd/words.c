@@ -8,6 +8,17 @@
 #include "base/cleanup.h"
 #include "cmd/topics.h"
 #include "cmd/usage.h"
+#include "conf/keys.h"
+
+/* Keys of several sections are one word. */
+static bool is_repeated(size_t key)
+{
+	for (size_t i = 0; i < key; i++) {
+		if (strcmp(keys[i].name, keys[key].name) == 0)
+			return true;
+	}
+	return false;
+}
 
 void words_print_commands(FILE *out)
 {
@@ -15,6 +26,18 @@ void words_print_commands(FILE *out)
 		(void)fprintf(out, "command\t%s\t%s\n", commands[i].name, commands[i].summary);
 	for (size_t i = 0; i < n_topics; i++)
 		(void)fprintf(out, "topic\t%s\n", topics[i].name);
+	for (size_t i = 0; i < n_keys; i++) {
+		if (!is_repeated(i))
+			(void)fprintf(out, "key\t%s\n", keys[i].name);
+	}
+}
+
+/* "client=CIDR" */
+static void print_filter(FILE *out, const struct usage_item *item)
+{
+	int len = (int)strcspn(item->head, "=") + 1;
+
+	(void)fprintf(out, "filter\t%.*s\t%s\t%s\n", len, item->head, item->head + len, item->text);
 }
 
 /* "-c, --config FILE" is two flags with one value. */
@@ -132,6 +155,8 @@ int words_print_command(FILE *out, const struct command *command)
 			print_synopsis(out, item->head);
 		else if (item->kind == USAGE_TERM && *item->head == '-')
 			print_flags(out, item);
+		else if (item->kind == USAGE_TERM && strchr(item->head, '='))
+			print_filter(out, item);
 	}
 	usage_free(&usage);
 	return 0;

@@ -14,10 +14,10 @@
 
 #include "cmd/commands.h"
 
-/* All commands, and the topics. */
+/* All commands, topics and keys of the configuration. */
 void words_print_commands(FILE *out);
 
-/* One command's flags and forms. Returns 0 or -ENOMEM. */
+/* One command's flags, forms and filters. Returns 0 or -ENOMEM. */
 int words_print_command(FILE *out, const struct command *command);
 
 #endif

@@ -54,11 +54,39 @@ static void flags(void **state)
 	       "form\t\nflag\t--kind\ta|b\twhich\n");
 }
 
+/* What FILTER stands for. */
+static void filters(void **state)
+{
+	expect("usage: unproxy x ID|FILTER...\n\n  ID      of this id\n  to=CIDR  there\n"
+	       "  kind=a|b  of it\n  --a=N   a\n",
+	       "form\tID|FILTER... \nfilter\tto=\tCIDR\tthere\nfilter\tkind=\ta|b\tof it\n"
+	       "flag\t--a\tN\ta\n");
+}
+
+static void commands_topics_and_keys(void **state)
+{
+	_cleanup_free_ char *got = NULL;
+	const char *key;
+	size_t size;
+	FILE *out = open_memstream(&got, &size);
+
+	assert_non_null(out);
+	words_print_commands(out);
+	assert_int_equal(fclose(out), 0);
+	assert_non_null(strstr(got, "command\tkill\t"));
+	assert_non_null(strstr(got, "topic\texit\n"));
+	key = strstr(got, "key\tmax_connections\n");
+	assert_non_null(key);
+	assert_null(strstr(key + 1, "key\tmax_connections\n")); /* of two sections */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(forms),
 		cmocka_unit_test(flags),
+		cmocka_unit_test(filters),
+		cmocka_unit_test(commands_topics_and_keys),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

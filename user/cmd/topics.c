@@ -30,7 +30,7 @@ const struct topic topics[] = {
 	{ "exit", "EXIT STATUS",
 	  "- `0`: well.\n"
 	  "- `1`: it failed; the reason is on standard error.\n"
-	  "- `2`: called in a wrong way.\n" },
+	  "- `2`: called in a wrong way; or no daemon answers, of commands that ask one.\n" },
 	{ "files", "FILES",
 	  "- `" FLAGS_DEFAULT_FILE "`: the configuration, `unproxy.conf`(5). Nothing is started "
 	  "before it is there.\n"

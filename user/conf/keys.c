@@ -77,7 +77,8 @@ const struct key keys[] = {
 	  .default_text = "json", .restart = true,
 	  .help = "A JSON object a line, or a text line much like nginx's combined format." },
 	{ U(log_probes), .name = "log_probes", .type = KEY_BOOL, .default_text = "no",
-	  .help = "A line for health checks, too: empty connects, and LOCAL without data." },
+	  .help = "A line for health checks, too: empty connects, and LOCAL (version 1: "
+		  "UNKNOWN) without data." },
 	{ U(log_start), .name = "log_start", .type = KEY_BOOL, .default_text = "no",
 	  .help = "A line when a connection has been joined to its backend, besides the one at "
 		  "its end." },

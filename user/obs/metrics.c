@@ -131,7 +131,9 @@ static const struct metric metrics[] = {
 	  "Connections that no server saw, by the reason: the header, or a limit, or no server.",
 	  write_refused },
 	{ "unproxy_probes_total", COUNTER,
-	  "Health checks: connections without a byte, and LOCAL ones without data.", write_probes },
+	  "Health checks: connections without a byte, and LOCAL (or version 1's UNKNOWN) ones "
+	  "without data.",
+	  write_probes },
 	{ "unproxy_headers_total", COUNTER,
 	  "Headers taken off; version none is a connection without one (header = optional).",
 	  write_headers },

@@ -84,6 +84,11 @@ static int read_argv(int argc, char **argv, const char **ret_file, struct conf_f
 	if (*ret_file && n_flags > 0)
 		return -cmd_usage_error(argv[0],
 					"-c FILE stands alone: other flags go into the file", "");
+	if (ret->control && n_flags == 1)
+		return -cmd_usage_error(argv[0],
+					"--control alone is no configuration: -c FILE, or --listen "
+					"and --trust beside it",
+					"");
 	if (!*ret_file && n_flags == 0)
 		*ret_file = FLAGS_DEFAULT_FILE;
 	return 0;

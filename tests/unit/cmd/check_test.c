@@ -176,6 +176,9 @@ static void wrong_usage(void **state)
 	assert_string_equal(
 		err, "unproxy check: one word too many: x.conf (see unproxy check --help)\n");
 	assert_int_equal(check("-c", "x", "--workers=1", NULL), EXIT_USAGE);
+	assert_int_equal(check("--control=/run/x.sock", NULL, NULL, NULL), EXIT_USAGE);
+	assert_string_equal(err, "unproxy check: --control alone is no configuration: -c FILE, or "
+				 "--listen and --trust beside it (see unproxy check --help)\n");
 	assert_string_equal(out, "");
 }
 

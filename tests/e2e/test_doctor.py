@@ -77,6 +77,32 @@ def line_of(daemon, key):
         return next(n for n, line in enumerate(f, 1) if line.startswith(key))
 
 
+def test_the_daemon_that_runs(bench, tmp_path):
+    """Not yet; well; with what it would complain of itself; no more."""
+    text = d.listener() + d.backend()
+    daemon = bench.daemon(text, start=False)
+    file = tmp_path / "as-it-was.conf"
+    file.write_text(open(daemon.file).read())
+    Recorder(bench.net.host, d.BACKEND_PORT)
+
+    def asked():
+        return {name: rows for name, rows in doctor(bench.net.host, "-c", file)[1].items() if name.startswith("daemon")}
+    assert asked() == {"daemon": [("SKIP", f"none runs: there is no {daemon.control}")]}
+    daemon.start()
+    found = asked()
+    assert found["daemon"][0][1].startswith("version ") and f"(pid {daemon.pid})" in found["daemon"][0][1], found
+    assert {name for name in found if levels(found, name) == ["OK"]} == set(found) == {"daemon", *(f"daemon {x}" for x in ("relay", "reload", "limits", "log"))}
+
+    daemon.ask("listener", "main", "drain")
+    daemon.write(text + "[nonsense]\n")
+    daemon.ask("reload", expect=1)
+    found = asked()
+    assert levels(found, "daemon reload") == ["FAIL"] and "nonsense" in found["daemon reload"][0][1]
+    assert found["daemon listener"] == [("WARN", "main was drained")]
+    daemon.kill()
+    assert asked() == {"daemon": [("WARN", f"none runs: nobody answers at {daemon.control}, which a dead one left")]}
+
+
 def test_somebody_elses_port(bench):
     text = d.listener() + d.backend()
     daemon = bench.daemon(text, start=False)

@@ -62,7 +62,8 @@ int ask_flags(int argc, char **argv, const char *usage, struct ask_flags *ret)
 
 static int complain(const struct ask *ask, const char *what, int err)
 {
-	(void)fprintf(stderr, "unproxy %s: %s: %s\n", ask->name, what, strerror(-err));
+	if (ask->name)
+		(void)fprintf(stderr, "unproxy %s: %s: %s\n", ask->name, what, strerror(-err));
 	return err;
 }
 
@@ -101,7 +102,8 @@ int ask_open(const struct ask_flags *flags, const char *name, struct ask **ret)
 	int fd = ask ? connect_to(flags->control) : -ENOMEM;
 
 	if (fd < 0) {
-		complain_connect(flags, name, fd);
+		if (name)
+			complain_connect(flags, name, fd);
 		free(ask);
 		return fd;
 	}
@@ -168,8 +170,9 @@ static int last_line(const struct ask *ask, json_t *line, json_t **ret)
 		*ret = line;
 		return 0;
 	}
-	(void)fprintf(stderr, "unproxy %s: %s (%s)\n", ask->name, ask_text(line, "message"),
-		      ask_text(line, "error"));
+	if (ask->name)
+		(void)fprintf(stderr, "unproxy %s: %s (%s)\n", ask->name, ask_text(line, "message"),
+			      ask_text(line, "error"));
 	json_decref(line);
 	return -EREMOTE;
 }
@@ -192,25 +195,38 @@ int ask_read(struct ask *ask, ask_item_fn *fn, void *context, json_t **ret)
 	}
 }
 
-int ask_once(const struct ask_flags *flags, const char *cmd, json_t *args, json_t **ret)
+static int once(const struct ask_flags *flags, const char *name, const char *cmd, json_t *args,
+		json_t **ret)
 {
 	struct ask *ask = NULL;
 	json_t *line = NULL;
-	int err = ask_open(flags, cmd, &ask);
+	int err = ask_open(flags, name, &ask);
 
 	if (err) {
 		json_decref(args);
-		return EXIT_USAGE;
+		return err;
 	}
 	err = ask_send(ask, cmd, args);
 	if (!err)
 		err = ask_read(ask, NULL, NULL, &line);
 	ask_close(ask);
 	if (err)
-		return ask_exit_code(err);
+		return err;
 	*ret = json_incref(json_object_get(line, "data"));
 	json_decref(line);
-	return EXIT_SUCCESS;
+	return 0;
+}
+
+int ask_once(const struct ask_flags *flags, const char *cmd, json_t *args, json_t **ret)
+{
+	return ask_exit_code(once(flags, cmd, cmd, args, ret));
+}
+
+int ask_quietly(const char *control, const char *cmd, json_t **ret)
+{
+	const struct ask_flags flags = { .control = control };
+
+	return once(&flags, NULL, cmd, NULL, ret);
 }
 
 int ask_exit_code(int err)

@@ -27,7 +27,7 @@ int ask_flags(int argc, char **argv, const char *usage, struct ask_flags *ret);
 
 struct ask; /* a connection to the daemon */
 
-/* name: of the command, for messages. 0, or -errno and the message is on stderr. */
+/* name: of the command, for messages; NULL: without. 0, or -errno and the message is on stderr. */
 int ask_open(const struct ask_flags *flags, const char *name, struct ask **ret);
 void ask_close(struct ask *ask);
 
@@ -45,6 +45,10 @@ int ask_read(struct ask *ask, ask_item_fn *fn, void *context, json_t **ret);
  * code, EXIT_SUCCESS with *ret; else EXIT_FAILURE: the daemon said no; EXIT_USAGE: it does
  * not answer. */
 int ask_once(const struct ask_flags *flags, const char *cmd, json_t *args, json_t **ret);
+
+/* The same for who has words of its own: nothing is said. 0 or -errno: -ENOENT, -ECONNREFUSED nobody
+ * is there; -EACCES; -EAGAIN no answer in time; -EREMOTE the daemon said no. */
+int ask_quietly(const char *control, const char *cmd, json_t **ret);
 
 /* The exit code for what ask_open(), ask_send() and ask_read() return: EXIT_SUCCESS; EXIT_FAILURE: the
  * daemon said no, or an item could not be printed (-EIO); EXIT_USAGE: it does not answer. */

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "cmd/ask.h"
 #include "cmd/cmd.h"
 #include "cmd/flags.h"
 #include "doctor/doctor.h"
@@ -13,8 +14,9 @@ const char cmd_doctor_usage[] =
 	"usage: unproxy doctor [--json] [-c FILE | flags]\n"
 	"\n"
 	"Looks at the kernel, the host and, if there is a configuration, at its servers and\n"
-	"listeners. A line for each check: OK, WARN, FAIL or SKIP, what is, and what to do. It\n"
-	"changes nothing; with a configuration it connects to the servers, and through the\n"
+	"listeners, and asks a daemon that runs how it fares. A line for each check: OK, WARN,\n"
+	"FAIL or SKIP, what is, and what to do. It changes nothing; with a configuration it "
+	"connects to the servers, and through the\n"
 	"listeners of a running daemon, as a balancer on this host would.\n"
 	"Exit code: 0, or 1 if anything is FAIL.\n"
 	"\n"
@@ -24,6 +26,22 @@ const char cmd_doctor_usage[] =
 static bool has_conf(int argc)
 {
 	return argc > 1 || access(FLAGS_DEFAULT_FILE, F_OK) == 0;
+}
+
+static void cleanup_status(json_t **status)
+{
+	json_decref(*status);
+}
+
+static void examine(const struct conf *conf, struct report *report)
+{
+	_cleanup_(cleanup_status) json_t *status = NULL;
+	struct doctor_daemon daemon = { .control = conf ? conf->control : ASK_DEFAULT_PATH };
+
+	if (daemon.control)
+		daemon.err = ask_quietly(daemon.control, "status", &status);
+	daemon.status = status;
+	doctor_examine(conf, &daemon, report);
 }
 
 int cmd_doctor(int argc, char **argv)
@@ -44,7 +62,7 @@ int cmd_doctor(int argc, char **argv)
 	else if (!conf)
 		report_add(&report, FINDING_SKIP, "configuration",
 			   "unproxy doctor -c FILE: listeners and servers, too", "none given");
-	doctor_examine(conf, &report);
+	examine(conf, &report);
 	code = json ? report_print_json(&report, stdout) : report_print(&report, stdout);
 	return code < 0 || report.counts[FINDING_FAIL] ? EXIT_FAILURE : EXIT_SUCCESS;
 }

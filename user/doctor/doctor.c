@@ -35,7 +35,8 @@ static void check_configuration(struct report *report, const struct conf *conf)
 	warnings_of_host(conf, on_warning, report);
 }
 
-void doctor_examine(const struct conf *conf, struct report *report)
+void doctor_examine(const struct conf *conf, const struct doctor_daemon *daemon,
+		    struct report *report)
 {
 	int64_t before = clock_offset_us(), moved;
 
@@ -54,6 +55,7 @@ void doctor_examine(const struct conf *conf, struct report *report)
 	check_clock(report);
 	check_configuration(report, conf);
 	check_log(report, conf);
+	check_daemon(report, daemon);
 	check_servers(report, conf);
 	check_listeners(report, conf);
 	moved = clock_offset_us() - before;

@@ -5,9 +5,11 @@
 #define DOCTOR_DOCTOR_H
 
 #include "conf/conf.h"
+#include "doctor/daemon.h"
 #include "doctor/report.h"
 
-/* All checks, in order. conf: NULL: of the host alone. */
-void doctor_examine(const struct conf *conf, struct report *report);
+/* All checks, in order. conf: NULL: of the host and the daemon alone. */
+void doctor_examine(const struct conf *conf, const struct doctor_daemon *daemon,
+		    struct report *report);
 
 #endif

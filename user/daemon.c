@@ -11,7 +11,6 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "base/addr.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "change/change.h"
@@ -34,6 +33,7 @@
 #include "relay/relay.h"
 
 #define SWEEP_US 1000000
+#define HINT " hint=\"run --takeover takes over from an unproxy that runs\""
 
 struct daemon {
 	struct loop *loop; /* of the main thread: signals and the clock */
@@ -139,15 +139,15 @@ static int open_relay(struct daemon *daemon, const struct conf *conf)
 static int open_listeners(struct daemon *daemon)
 {
 	struct publish *publish = &daemon->publish;
-	char text[ADDR_TEXT_MAX] = "-";
+	char why[512];
 	int err;
 
 	*publish = (struct publish){ .relay = &daemon->relay, .generation = daemon->first };
 	err = publish_prepare(publish);
-	if (err && publish->failed)
-		addr_format(&publish->failed->addr, text, sizeof(text));
-	if (err)
-		log_error("listen.failed address=%s error=\"%s\"", text, strerror(-err));
+	if (err) {
+		publish_explain(publish, err, why, sizeof(why));
+		log_error("listen.failed error=\"%s\"%s", why, err == -EADDRINUSE ? HINT : "");
+	}
 	return err;
 }
 

@@ -245,8 +245,9 @@ def test_ended_before_they_were_relayed(bench):
     status = json.loads(daemon.ask("status", "--json"))
     assert status["refused"] == {"killed": 3} and status["connections"]["ended"] == 0 and status["bytes"]["up"]["copy"] == 0
     socks = three()
-    for _ in range(2):
-        daemon.process.send_signal(signal.SIGTERM)
+    daemon.process.send_signal(signal.SIGTERM)
+    daemon.wait_for("drain.start")
+    daemon.process.send_signal(signal.SIGTERM)
     assert daemon.exit_code() == 0
     refused("shutdown", socks)
     for s in [held, *fill]:

@@ -678,10 +678,35 @@ def test_bad_file(tmp_path, text, says):
 
 
 def test_address_in_use(bench):
-    bench.daemon(d.listener() + d.backend())
-    # SO_REUSEPORT lets two of us share a port: another program's socket is what stands in the way.
+    """Another program's socket, or another of us: SO_REUSEPORT would let two share a port, and each gets half of who comes."""
+    first = bench.daemon(d.listener(bind=f"*:{d.PORT}") + d.backend())
     taken = bench.net.host.listen(HOST4, 8099)
-    second = bench.daemon(d.listener(bind=f"{HOST4}:8099") + d.backend(), start=False).spawn()
-    assert second.exit_code() == 1 and "8099" in second.log()
+    for bind in (f"{HOST4}:8099", f"*:{d.PORT}", f"127.0.0.1:{d.PORT}", f"[::]:{d.PORT}", f"*:8060-{d.PORT}"):
+        second = bench.daemon(d.listener(bind=bind) + d.backend(), start=False).spawn()
+        bench.daemons.remove(second)
+        assert second.exit_code() == 1
+        addr = f"[::]:{d.PORT}" if bind[0] == "*" else bind
+        said = second.wait_for("listen.failed", dead=True)
+        assert said["error"].startswith(f"{second.file}:") and f": bind: {addr}: Address already in use" in said["error"], said
+        assert "--takeover" in said["hint"]
     taken.close()
-    bench.daemons.remove(second)
+    assert f"unproxy (pid {first.pid}) listens on" in check(second) and f"none answers at {second.control}" in check(second)
+    assert "listens on" not in check(first), "its own port"
+    # Its own sockets stand in nobody's way: another address of the same port, by a reload.
+    for bind in (f"127.0.0.1:{d.PORT}", f"*:{d.PORT}", f"{HOST4}:{d.PORT}, 127.0.0.1:{d.PORT}", f"*:{d.PORT}"):
+        first.write(d.listener(bind=bind) + d.backend())
+        first.ask("reload")
+    first.ask("listener", "main", "drain")
+    third = bench.daemon(d.listener(bind=f"*:{d.PORT}") + d.backend(), start=False).spawn()
+    third.wait_for("ready")
+    bench.daemons.remove(third)
+    first.ask("listener", "main", "ready", expect=1)
+    third.process.terminate()
+    assert third.exit_code() == 0
+    first.ask("listener", "main", "ready")
+
+
+def check(daemon):
+    done = subprocess.run(daemon.ns.argv([tools.UNPROXY, "check", "-c", daemon.file]), capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0, done
+    return done.stderr

@@ -74,6 +74,13 @@ int socket_bind(const struct up_addr *addr)
 	return bind_to(addr, true);
 }
 
+int socket_try(const struct up_addr *addr)
+{
+	_cleanup_close_ int fd = bind_to(addr, false);
+
+	return fd < 0 ? fd : 0;
+}
+
 int socket_listen_alone(const struct up_addr *addr, int backlog)
 {
 	_cleanup_close_ int fd = bind_to(addr, false);

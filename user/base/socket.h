@@ -24,6 +24,10 @@ int socket_bind(const struct up_addr *addr);
 /* Both in one: a listening socket. Returns the descriptor or -errno. */
 int socket_listen(const struct up_addr *addr, int backlog);
 
+/* Would socket_bind() be alone there? 0, or -EADDRINUSE: somebody listens, with SO_REUSEPORT or
+ * without; another -errno: it would fail. */
+int socket_try(const struct up_addr *addr);
+
 /* As socket_listen(), and nobody else may listen there, too: not with SO_REUSEPORT. */
 int socket_listen_alone(const struct up_addr *addr, int backlog);
 

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/addr.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "change/internal.h"
@@ -126,7 +125,7 @@ static int prepare_listeners(struct attempt *attempt)
 {
 	struct change *change = attempt->change;
 	const struct conf *conf = attempt->generation->conf;
-	char where[384], text[ADDR_TEXT_MAX];
+	char why[512];
 	int err = 0;
 
 	if (conf_count(conf, CONF_ENGINE_RELAY))
@@ -138,11 +137,10 @@ static int prepare_listeners(struct attempt *attempt)
 					     .generation = attempt->generation,
 					     .all = true };
 	err = publish_prepare(&attempt->publish);
-	if (!err || !attempt->publish.failed)
-		return err;
-	(void)conf_where(conf->file, attempt->publish.failed->line, "bind", where, sizeof(where));
-	addr_format(&attempt->publish.failed->addr, text, sizeof(text));
-	return change_fail(attempt->error, err, "%s%s: %s", where, text, strerror(-err));
+	if (!err)
+		return 0;
+	publish_explain(&attempt->publish, err, why, sizeof(why));
+	return change_fail(attempt->error, err, "%s", why);
 }
 
 /* The file knows of no drained listeners. */

@@ -145,15 +145,13 @@ static int flip_relay(struct change *change, const struct rules *rules, struct c
 	struct publish publish = { .relay = change->relay,
 				   .generation = newest(change),
 				   .flip = rules->state };
-	char text[ADDR_TEXT_MAX];
+	char why[512];
 	int err = publish_prepare(&publish);
 
-	if (err && publish.failed) {
-		addr_format(&publish.failed->addr, text, sizeof(text));
-		return change_fail(error, err, "%s: %s", text, strerror(-err));
+	if (err) {
+		publish_explain(&publish, err, why, sizeof(why));
+		return change_fail(error, err, "%s", why);
 	}
-	if (err)
-		return change_fail(error, err, "%s", strerror(-err));
 	rules->state->draining = !rules->state->draining;
 	publish_commit(&publish);
 	return 0;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "doctor/warnings.h"
 
+#include <errno.h>
 #include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -208,8 +210,30 @@ void warnings_of_conf(const struct conf *conf, warning_fn *fn, void *context)
 	}
 }
 
-static void warn_owner(const struct warn *warn, const struct listenings *all,
-		       const struct conf_bind *bind, uint16_t port)
+/* Does nobody answer where the daemon of this file would? False, too: that cannot be known. */
+static bool is_not_running(const struct conf *conf)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct sockaddr_un sa;
+
+	return conf->control && fd >= 0 && socket_path(conf->control, &sa) == 0 &&
+	       connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 &&
+	       (errno == ENOENT || errno == ECONNREFUSED);
+}
+
+/* One of us, but not of this file: `run` would be refused. */
+static void warn_other(const struct warn *warn, const struct conf *conf,
+		       const struct conf_bind *bind, const struct owner *owner, const char *text)
+{
+	if (is_not_running(conf))
+		say(warn, bind->line, "bind",
+		    "unproxy (pid %d) listens on %s already, and is not the daemon of this "
+		    "file: none answers at %s",
+		    owner->pid, text, conf->control);
+}
+
+static void warn_owner(const struct warn *warn, const struct conf *conf,
+		       const struct listenings *all, const struct conf_bind *bind, uint16_t port)
 {
 	struct up_addr addr = bind->addr;
 	const struct listening *found;
@@ -221,10 +245,10 @@ static void warn_owner(const struct warn *warn, const struct listenings *all,
 	if (!found)
 		return;
 	owner_find(found, &owner);
-	if (owner.ours)
-		return;
 	(void)addr_format(&found->addr, text, sizeof(text));
-	if (owner_is_hidden(&owner))
+	if (owner.ours)
+		warn_other(warn, conf, bind, &owner, text);
+	else if (owner_is_hidden(&owner))
 		say(warn, bind->line, "bind",
 		    "port %u: a process that root alone can see listens on %s already", port, text);
 	else
@@ -235,11 +259,11 @@ static void warn_owner(const struct warn *warn, const struct listenings *all,
 		    port, owner.name, owner.pid, text);
 }
 
-static void warn_owners(const struct warn *warn, const struct listenings *all,
-			const struct conf_bind *bind)
+static void warn_owners(const struct warn *warn, const struct conf *conf,
+			const struct listenings *all, const struct conf_bind *bind)
 {
 	for (uint32_t port = bind->addr.port; port <= bind->last_port; port++)
-		warn_owner(warn, all, bind, (uint16_t)port);
+		warn_owner(warn, conf, all, bind, (uint16_t)port);
 }
 
 /* As the daemon will, but for the port. */
@@ -320,7 +344,7 @@ static void warn_ports(const struct warn *warn, const struct conf *conf)
 		if (listener->engine == CONF_ENGINE_INLINE)
 			warn_app(warn, &all, listener);
 		for (size_t k = 0; k < listener->n_binds; k++)
-			warn_owners(warn, &all, &listener->binds[k]);
+			warn_owners(warn, conf, &all, &listener->binds[k]);
 	}
 }
 

@@ -2,10 +2,14 @@
 #include "relay/publish.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
+#include "base/addr.h"
 #include "base/cleanup.h"
+#include "base/socket.h"
 #include "obs/log.h"
 #include "relay/elsewhere.h"
 #include "relay/listener.h"
@@ -27,18 +31,58 @@ static bool is_open(const struct publish *publish, const struct up_addr *addr)
 	return rules && !rules->state->draining;
 }
 
+static bool binds_port(const struct conf_listener *conf, uint16_t port)
+{
+	for (size_t i = 0; i < conf->n_binds; i++) {
+		if (port >= conf->binds[i].addr.port && port <= conf->binds[i].last_port)
+			return true;
+	}
+	return false;
+}
+
+/* Has this process sockets on that port, or will it have them from another? */
+static bool is_our_port(const struct relay *relay, uint16_t port)
+{
+	const struct generation *newest = relay->generations.newest;
+
+	for (size_t i = 0; i < relay->n_adopted; i++) {
+		if (relay->adopted[i].addr.port == port)
+			return true;
+	}
+	for (size_t i = 0; i < relay->inherited.n; i++) {
+		if (relay->inherited.sockets[i].addr.port == port)
+			return true;
+	}
+	for (size_t i = 0; newest && i < newest->conf->n_listeners; i++) {
+		if (!newest->rules[i].state->draining && binds_port(newest->rules[i].conf, port))
+			return true;
+	}
+	return false;
+}
+
+/* SO_REUSEPORT is for the workers: another process of this user (a second daemon) would not be
+ * told, and have its share of the connections. */
+static int look_for_others(const struct relay *relay, const struct up_addr *addr)
+{
+	return is_our_port(relay, addr->port) ? 0 : socket_try(addr);
+}
+
 static int add_listener(struct publish *publish, const struct rules *rules,
 			const struct up_addr *addr)
 {
 	struct relay *relay = publish->relay;
+	int err = look_for_others(relay, addr);
+
+	if (err)
+		return err;
 
 	/* One each; more, where another process had more workers, or a service manager gives so
 	 * many: what waits in each is to be taken. */
 	for (size_t i = 0; i < relay->n_workers || elsewhere_has(relay, addr, i); i++) {
 		unsigned worker = (unsigned)(i % relay->n_workers);
 		struct listener *listener;
-		int err = listener_new(relay->workers[worker], rules, addr, i, &listener);
 
+		err = listener_new(relay->workers[worker], rules, addr, i, &listener);
 		if (err)
 			return err;
 		list_append(&publish->updates[worker]->listeners, &listener->all);
@@ -59,6 +103,7 @@ static int add_bind(struct publish *publish, const struct rules *rules,
 		err = add_listener(publish, rules, &addr);
 		if (err) {
 			publish->failed = bind;
+			publish->failed_addr = addr;
 			return err;
 		}
 	}
@@ -94,6 +139,7 @@ static int listen_all(struct publish *publish)
 
 			if (err) {
 				publish->failed = listener->rules->conf->binds;
+				publish->failed_addr = listener->addr;
 				return err;
 			}
 		}
@@ -139,6 +185,19 @@ int publish_prepare(struct publish *publish)
 	if (err)
 		publish_cancel(publish);
 	return err;
+}
+
+void publish_explain(const struct publish *publish, int err, char *buf, size_t size)
+{
+	const struct conf *conf = publish->generation->conf;
+	char where[384] = "", text[ADDR_TEXT_MAX + 2] = "";
+
+	if (publish->failed) {
+		(void)conf_where(conf->file, publish->failed->line, "bind", where, sizeof(where));
+		addr_format(&publish->failed_addr, text, ADDR_TEXT_MAX);
+		(void)strcat(text, ": ");
+	}
+	(void)snprintf(buf, size, "%s%s%s", where, text, strerror(-err));
 }
 
 void publish_cancel(struct publish *publish)

@@ -204,6 +204,53 @@ static void programs_stay(void **state)
 	assert_false(exists("/deny"));
 }
 
+static int take_back(struct kern_deny *deny)
+{
+	char why[256] = "";
+	int err = kern_deny_take_back(deny, root, why, sizeof(why));
+
+	if (err)
+		print_message("%s\n", why);
+	return err;
+}
+
+/* To another daemon, which does not come to anything: it left the list alone, replaced it by a
+ * larger one, or took it away. Nothing can be loaded by then. */
+static void let_go_and_taken_back(void **state)
+{
+	struct kern_deny *deny = start(16), *guest;
+
+	(void)state;
+	assert_int_equal(set(deny, "192.0.2.0/24", UP_DENY_REFUSE), 0);
+	kern_deny_let_go(deny);
+	assert_false(kern_deny_is_pinned(deny));
+	guest = start(16);
+	assert_true(kern_deny_is_pinned(guest));
+	assert_int_equal(take_back(deny), 0);
+	assert_false(kern_deny_is_pinned(deny)); /* it is not dead yet */
+	kern_deny_close(guest, true);
+	assert_int_equal(take_back(deny), 0);
+	assert_true(kern_deny_is_pinned(deny));
+	assert_int_equal(count(deny), 1);
+
+	kern_deny_let_go(deny);
+	guest = start(32);
+	assert_int_equal(set(guest, "198.51.100.1", UP_DENY_REFUSE), 0);
+	kern_deny_close(guest, true);
+	assert_int_equal(take_back(deny), 0);
+	assert_int_equal(count(deny), 2);
+
+	kern_deny_let_go(deny);
+	guest = start(32);
+	kern_deny_close(guest, false);
+	assert_false(exists("/deny/list"));
+	assert_int_equal(take_back(deny), 0);
+	assert_true(exists("/deny/list"));
+	assert_int_equal(count(deny), 2);
+	kern_deny_close(deny, false);
+	assert_false(exists(""));
+}
+
 static int set_up(void **state)
 {
 	(void)snprintf(root, sizeof(root), "/sys/fs/bpf/unproxy-deny-%d", getpid());
@@ -219,6 +266,7 @@ int main(void)
 		cmocka_unit_test(taken_over),
 		cmocka_unit_test(one_has_the_pin),
 		cmocka_unit_test(programs_stay),
+		cmocka_unit_test(let_go_and_taken_back),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, NULL);

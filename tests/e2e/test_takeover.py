@@ -235,6 +235,28 @@ def test_a_successor_with_too_few_descriptors(bench):
     assert echo_works(bench)
 
 
+@pytest.mark.parametrize("engine", ["relay", "inline"])
+def test_a_takeover_that_fails_gives_the_deny_list_back(request, engine):
+    """What loads programs has been given up by then: the list that was let go of is had again all the same."""
+    bench = request.getfixturevalue("inline" if engine == "inline" else "bench")
+    daemon = bench.start() if engine == "inline" else bench.path_daemon("copy", 4)
+    first, second = "203.0.113.66", "203.0.113.67"
+    daemon.ask("deny", "add", first)
+    for n in range(2):
+        guest = Guest(door(bench))
+        assert guest.hello()[0] == takeover.WELCOME
+        guest.prepared()
+        guest.die()
+        daemon.wait_for("takeover.failed", count=n + 1)
+    daemon.ask("deny", "add", second)
+    assert not daemon.events("deny.kernel_off") and not daemon.events("deny.failed"), daemon.log()
+    new = take_over(bench, i.listener() if engine == "inline" else d.one_path("copy", "127.0.0.1:3000"))
+    listed = new.ask("deny", "list")
+    assert first in listed and second in listed, "what was said after the failure is pinned, too"
+    for cidr in first, second:
+        new.ask("deny", "del", cidr)
+
+
 def test_a_successor_with_a_bad_configuration(bench):
     """It says what is wrong and goes; the old one has not even heard of it."""
     daemon = bench.path_daemon("copy", 4)

@@ -243,7 +243,21 @@ static int take_over(void *context, const struct up_deny_key *key, const struct 
 	return 0;
 }
 
-/* Have the map; what is in it goes into set. */
+/* What is in the map goes into set. */
+static int read_kernel(struct deny *deny, struct deny_set *set, char *why, size_t why_size)
+{
+	int err;
+
+	if (!kern_deny_is_pinned(deny->kern))
+		log_warn("deny.not_kept reason=\"another daemon has the pinned list: what is "
+			 "denied here ends with this daemon\"");
+	err = kern_deny_each(deny->kern, take_over, set);
+	if (err)
+		(void)snprintf(why, why_size, "read what is pinned: %s", strerror(-err));
+	return err;
+}
+
+/* Have the map, and what is in it. */
 static int open_kernel(struct deny *deny, struct deny_set *set, char *why, size_t why_size)
 {
 	const struct kern_deny_params given = { .entries = deny->room, .pin_root = deny->pin_root };
@@ -253,15 +267,7 @@ static int open_kernel(struct deny *deny, struct deny_set *set, char *why, size_
 		log_debug("deny.kernel_off reason=\"%s\"", why);
 		return 0;
 	}
-	if (err)
-		return err;
-	if (!kern_deny_is_pinned(deny->kern))
-		log_warn("deny.not_kept reason=\"another daemon has the pinned list: what is "
-			 "denied here ends with this daemon\"");
-	err = kern_deny_each(deny->kern, take_over, set);
-	if (err)
-		(void)snprintf(why, why_size, "read what is pinned: %s", strerror(-err));
-	return err;
+	return err ? err : read_kernel(deny, set, why, why_size);
 }
 
 static int bring_up(struct deny *deny, const char *file, char *why, size_t why_size)
@@ -296,6 +302,7 @@ static int init_lock(pthread_rwlock_t *rwlock)
 static void free_all(struct deny *deny, bool keep)
 {
 	kern_deny_close(deny->kern, keep);
+	kern_deny_close(deny->lent, true);
 	deny_set_free(deny->set);
 	(void)pthread_rwlock_destroy(&deny->lock);
 	free(deny);
@@ -344,19 +351,28 @@ void deny_stop(struct deny *deny)
 
 void deny_let_go(struct deny *deny)
 {
-	kern_deny_close(TAKE_PTR(deny->kern), true);
+	if (!deny->kern)
+		return;
+	deny->lent = TAKE_PTR(deny->kern);
+	kern_deny_let_go(deny->lent);
 }
 
 int deny_take_back(struct deny *deny)
 {
 	struct deny_set *there;
 	char why[512] = "";
-	int err = deny_set_new(deny->room, &there);
+	int err;
 
+	if (!deny->lent)
+		return 0;
+	err = deny_set_new(deny->room, &there);
 	if (err)
 		return err;
-	err = open_kernel(deny, there, why, sizeof(why));
-	if (!err && deny->kern)
+	deny->kern = TAKE_PTR(deny->lent);
+	err = kern_deny_take_back(deny->kern, deny->pin_root, why, sizeof(why));
+	if (!err)
+		err = read_kernel(deny, there, why, sizeof(why));
+	if (!err)
 		deny_tell_all(deny->kern, there, deny->set);
 	deny_set_free(there);
 	if (err)

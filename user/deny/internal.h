@@ -16,6 +16,7 @@ struct deny {
 	size_t count;              /* atomic: of the set; nothing to look up, no lock */
 	uint64_t lookups, refused; /* atomic */
 	struct kern_deny *kern;    /* NULL: memory alone */
+	struct kern_deny *lent;    /* ... while another daemon may take it over */
 	struct loop *loop;
 	struct loop_timer tick;
 	size_t sweep_at; /* behind the next entry to look at */

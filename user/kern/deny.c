@@ -20,12 +20,13 @@
 struct kern_deny {
 	struct deny_bpf *skel;
 	struct pin_dir pins; /* fd -1: another daemon's */
+	int fd;              /* of the map that came in place of ours; -1: none */
 	bool found;          /* ... an earlier one's list was there */
 };
 
 int kern_deny_fd(const struct kern_deny *deny)
 {
-	return bpf_map__fd(deny->skel->maps.deny_list);
+	return deny->fd >= 0 ? deny->fd : bpf_map__fd(deny->skel->maps.deny_list);
 }
 
 void kern_deny_give(const struct kern_deny *deny, uid_t uid, gid_t gid)
@@ -146,14 +147,22 @@ static int load(struct kern_deny *deny, uint32_t entries, char *why, size_t why_
 	return err ? kern_fail(why, why_size, "pin", err) : 0;
 }
 
+/* 0 also where another daemon has it. */
+static int claim(struct kern_deny *deny, const char *pin_root)
+{
+	int err = pin_claim_only(pin_root, PINS, &deny->pins);
+
+	if (err == -ENOENT) /* whoever had it has just removed it */
+		err = pin_claim_only(pin_root, PINS, &deny->pins);
+	return err == -EWOULDBLOCK ? 0 : err;
+}
+
 static int bring_up(struct kern_deny *deny, const struct kern_deny_params *params, char *why,
 		    size_t why_size)
 {
-	int err = pin_claim_only(params->pin_root, PINS, &deny->pins);
+	int err = claim(deny, params->pin_root);
 
-	if (err == -ENOENT) /* whoever had it has just removed it */
-		err = pin_claim_only(params->pin_root, PINS, &deny->pins);
-	if (err && err != -EWOULDBLOCK)
+	if (err)
 		return kern_fail(why, why_size, "pin", err);
 	deny->skel = deny_bpf__open();
 	if (!deny->skel)
@@ -169,7 +178,7 @@ int kern_deny_open(const struct kern_deny_params *params, struct kern_deny **ret
 
 	if (!deny)
 		return -ENOMEM;
-	deny->pins.fd = -1;
+	deny->pins.fd = deny->fd = -1;
 	kern_quiet();
 	err = bring_up(deny, params, why, why_size);
 	if (err) {
@@ -177,6 +186,42 @@ int kern_deny_open(const struct kern_deny_params *params, struct kern_deny **ret
 		return err;
 	}
 	*ret = deny;
+	return 0;
+}
+
+void kern_deny_let_go(struct kern_deny *deny)
+{
+	pin_leave(&deny->pins);
+}
+
+static bool is_ours(const struct kern_deny *deny, const struct bpf_map_info *pinned)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t len = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(kern_deny_fd(deny), &info, &len) == 0 &&
+	       info.id == pinned->id;
+}
+
+int kern_deny_take_back(struct kern_deny *deny, const char *pin_root, char *why, size_t why_size)
+{
+	struct bpf_map_info info = { 0 };
+	_cleanup_close_ int pinned = -1;
+	int err = claim(deny, pin_root);
+
+	if (err)
+		return kern_fail(why, why_size, "pin", err);
+	if (deny->pins.fd < 0)
+		return 0;
+	pinned = find_pinned(deny, &info);
+	if (pinned < 0) {
+		err = pin(deny);
+		return err ? kern_fail(why, why_size, "pin", err) : 0;
+	}
+	if (is_ours(deny, &info))
+		return 0;
+	cleanup_close(&deny->fd);
+	deny->fd = take_fd(&pinned);
 	return 0;
 }
 
@@ -197,6 +242,7 @@ void kern_deny_close(struct kern_deny *deny, bool keep)
 		pin_leave(&deny->pins);
 	else
 		pin_remove(&deny->pins);
+	cleanup_close(&deny->fd);
 	deny_bpf__destroy(deny->skel);
 	free(deny);
 }

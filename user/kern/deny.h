@@ -31,6 +31,15 @@ int kern_deny_open(const struct kern_deny_params *params, struct kern_deny **ret
  * are attached. NULL is allowed. */
 void kern_deny_close(struct kern_deny *deny, bool keep);
 
+/* Another daemon takes the pinned list over: it is not ours until kern_deny_take_back(), and is not
+ * to be written meanwhile. */
+void kern_deny_let_go(struct kern_deny *deny);
+
+/* It did not, after all; nothing is loaded for that. Where it has put another list in its place, or
+ * none is left, that one is ours, or ours is pinned anew; where it still has the pin, the map
+ * is ours alone. 0, or -errno and why. */
+int kern_deny_take_back(struct kern_deny *deny, const char *pin_root, char *why, size_t why_size);
+
 /* For kern_inline_params. Its own, not the caller's. */
 int kern_deny_fd(const struct kern_deny *deny);
 

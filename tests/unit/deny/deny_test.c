@@ -18,7 +18,7 @@
 #include "deny/deny.h"
 #include "fake_map.h"
 
-/* LDFLAGS: -Wl,--wrap=kern_deny_open,--wrap=kern_deny_close,--wrap=kern_deny_set,--wrap=kern_deny_remove,--wrap=kern_deny_hits,--wrap=kern_deny_each,--wrap=kern_deny_is_pinned,--wrap=kern_deny_fd,--wrap=clock_gettime */
+/* LDFLAGS: -Wl,--wrap=kern_deny_open,--wrap=kern_deny_close,--wrap=kern_deny_set,--wrap=kern_deny_remove,--wrap=kern_deny_hits,--wrap=kern_deny_each,--wrap=kern_deny_is_pinned,--wrap=kern_deny_let_go,--wrap=kern_deny_take_back,--wrap=kern_deny_fd,--wrap=clock_gettime */
 
 #define SECOND UINT64_C(1000000)
 

@@ -197,6 +197,52 @@ def test_commands(host):
         daemon.ask("deny", "del", cidr)
 
 
+def held(host, header):
+    """A connection that lives: once it has echoed, it is its client's."""
+    s = host.bench.net.client.connect(HOST4, d.PORT)
+    s.sendall(header + b"x")
+    assert s.recv(1) == b"x"
+    return s
+
+
+def goes_on(s):
+    s.sendall(b"y")
+    return s.recv(1) == b"y"
+
+
+def is_reset(s):
+    with pytest.raises(ConnectionResetError):
+        s.recv(1)
+    return True
+
+
+def test_kill(host):
+    """--kill ends what is there, of those alone who are refused now: not of an exception, nor the balancer's own."""
+    daemon = host.start(header="optional")
+    daemon.ask("deny", "add", GOOD4, "allow")
+    bad, also, six = held(host, headers.v1(BAD4)), held(host, headers.v2("198.51.100.9")), held(host, headers.v1(BAD6, server="2001:db8::99"))
+    good, plain, own = held(host, headers.v1(GOOD4)), held(host, b""), held(host, headers.LOCAL)
+    assert daemon.ask("deny", "add", "198.51.100.0/24", "for", "1h", "--kill").endswith("Z, killed: 2\n")
+    assert is_reset(bad) and is_reset(also) and all(map(goes_on, (good, six, plain, own)))
+    assert {r["client_ip"] for r in daemon.records(2, reason="killed")} == {BAD4, "198.51.100.9"}
+    assert host.client(BAD4) == REFUSED and host.client(GOOD4) == SERVED
+
+    assert json.loads(daemon.ask("deny", "add", BAD6, "--kill", "--json")) == {"cidr": BAD6, "verdict": "deny", "killed": 1}
+    assert is_reset(six) and listed(daemon)[(BAD6, "control")]["hits"] == 0, "nobody was refused by it yet"
+    done = subprocess.run([tools.UNPROXY, "deny", "--control", daemon.control, "add", "-", "--kill"], text=True, capture_output=True,
+                          input=f"192.0.2.1\n{CLIENT4}\n", timeout=20, check=False)
+    assert (done.returncode, done.stdout) == (0, "2 added, killed: 1\n"), done
+    assert is_reset(plain) and goes_on(own) and goes_on(good), "a plain client is one, the balancer is not"
+
+    assert "not for allow" in refusal(daemon, "add", "192.0.2.9", "allow", "--kill")
+    for words in (["list", "--kill"], ["del", BAD4, "--kill"]):
+        assert "--kill goes with add" in refusal(daemon, *words, expect=2)
+    for cidr, _source in listed(daemon):
+        daemon.ask("deny", "del", cidr)
+    for s in (good, own):
+        s.close()
+
+
 def pinned():
     return [path for path in leaks.pins() if path.endswith("/deny/list")]
 

@@ -14,7 +14,7 @@ from conftest import BARE, STAND_IN
 from harness import daemon as d
 from harness import headers, tools
 from harness import inline as i
-from harness.apps import ask
+from harness.apps import ask, read_all
 from harness.netns import CLIENT4, EXTRA4, HOST4
 from harness.wait import until
 
@@ -54,12 +54,18 @@ class Door:
             except OSError:
                 return
             self.seen.append(peer[0])
-            with s:
-                well = s.recv(100) == b"secret"
-                if not well:
-                    with open(self.log, "a") as f:
-                        f.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} login failed from {peer[0]}\n")
-                s.sendall(b"welcome" if well else b"no")
+            threading.Thread(target=self.answer, args=(s, peer[0]), daemon=True).start()
+
+    def answer(self, s, client):
+        with s:
+            try:
+                word = s.recv(100)
+            except ConnectionError:
+                return
+            if word != b"secret":
+                with open(self.log, "a") as f:
+                    f.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} login failed from {client}\n")
+            s.sendall(b"welcome" if word == b"secret" else b"no")
 
     def close(self):
         self.listener.close()
@@ -75,7 +81,7 @@ class Fail2ban:
         (directory / "fail2ban.conf").write_text("[Definition]\nloglevel = INFO\nlogtarget = STDOUT\nsyslogsocket = auto\n"
                                                  f"socket = {directory}/sock\npidfile = {directory}/pid\n"
                                                  "dbfile = None\ndbpurgeage = 1d\nallowipv6 = auto\n")
-        action = f'unproxy[unproxy="{tools.UNPROXY}", control="{daemon.control}"]'
+        action = f'unproxy[unproxy="{tools.UNPROXY}", control="{daemon.control}", kill="--kill"]'
         (directory / "jail.conf").write_text("[DEFAULT]\nenabled = true\nusedns = no\nbackend = polling\nignoreself = false\n"
                                              f"action = {action}\n{jails}")
         self.process = subprocess.Popen(["fail2ban-server", "-xf", "-c", str(directory), "-s", f"{directory}/sock",
@@ -149,8 +155,11 @@ def test_a_ban_by_the_true_address(bench, balancer, fail2ban, tmp_path, engine):
 
     try:
         assert knock(good, b"secret") == knock(bad, b"secret") == "welcome"
+        opened = bench.net.client.connect(CLIENT4, BALANCER_PORT, bad)  # and says nothing: the app waits
+        until(lambda: f'"client_ip":"{bad}"' in daemon.ask("conns", "--json"), "it is open")
         assert [knock(bad, b"guess") for _ in range(3)] == ["no"] * 3
         until(lambda: denied() == [bad], server.said)
+        assert read_all(opened)[0] == b"", "what it had open is over"
         seen = door.seen.count(bad)
         assert knock(bad, b"secret") == "" and door.seen.count(bad) == seen, "refused before the app saw it"
         assert knock(good, b"secret") == "welcome", "others behind the same balancer go on"

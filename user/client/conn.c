@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/addr.h"
 #include "base/cleanup.h"
 #include "client/tlv.h"
 #include "conf/value.h"
@@ -161,6 +162,22 @@ static bool has_vpce(const struct conn *conn, const char *wanted)
 	       memcmp(set.aws_vpce_id.value, wanted, set.aws_vpce_id.len) == 0;
 }
 
+/* Who is a client to the deny list. */
+static bool has_client(const struct conn *conn)
+{
+	const struct record *record = &conn->record;
+
+	if (!record->client.family || strcmp(conn->state, "header") == 0)
+		return false;
+	return !record->version || !addr_equal(&record->client, &record->balancer);
+}
+
+static bool is_picked(const struct conn *conn, const struct conn_filter *filter)
+{
+	return !filter->picks ||
+	       (has_client(conn) && filter->picks(filter->context, conn->record.client.ip));
+}
+
 bool conn_matches(const struct conn *conn, const struct conn_filter *filter)
 {
 	const struct record *record = &conn->record;
@@ -172,7 +189,8 @@ bool conn_matches(const struct conn *conn, const struct conn_filter *filter)
 	       of_network(filter->has_balancer, &filter->balancer, &record->balancer) &&
 	       of_network(filter->has_server, &filter->server, &record->backend) &&
 	       name_is(filter->listener, record->listener) &&
-	       name_is(filter->backend, record->backend_name) && has_vpce(conn, filter->vpce);
+	       name_is(filter->backend, record->backend_name) && has_vpce(conn, filter->vpce) &&
+	       is_picked(conn, filter);
 }
 
 /* ---- text ---- */

@@ -44,6 +44,10 @@ struct conn_filter {
 	char listener[CONF_NAME_MAX];
 	char backend[CONF_NAME_MAX];
 	char vpce[CONN_VPCE_MAX];
+	/* Set: only clients for which this says yes. Called by any thread. It is not asked of the
+	 * balancer's own (a header that names nobody), nor before the client is known. */
+	bool (*picks)(void *context, const uint8_t ip[16]);
+	void *context; /* ... for that */
 };
 
 /* The names that conn_filter_set() takes, with a space between. */

@@ -260,6 +260,21 @@ int ask_order(const struct ask_flags *flags, const char *command, json_t *args)
 	return code;
 }
 
+int ask_killed(const char *name, const json_t *data)
+{
+	long long out_of_reach = ask_number(data, "out_of_reach");
+	const char *failed = ask_text(data, "failed");
+
+	if (out_of_reach)
+		(void)fprintf(stderr,
+			      "unproxy %s: %lld connections have no socket in the daemon's network "
+			      "namespace\n",
+			      name, out_of_reach);
+	if (failed[0])
+		(void)fprintf(stderr, "unproxy %s: %s\n", name, failed);
+	return out_of_reach || failed[0] ? -EREMOTE : 0;
+}
+
 json_t *ask_filter(const char *name, int n, char *const *words)
 {
 	json_t *args = json_object();

@@ -57,6 +57,10 @@ int ask_exit_code(int err);
 /* The same for what is merely to be done; args is taken. Says nothing, but {} with --json. */
 int ask_order(const struct ask_flags *flags, const char *command, json_t *args);
 
+/* What an answer says of connections that should have been ended: 0, all were; or -EREMOTE, and a
+ * message on stderr. */
+int ask_killed(const char *name, const json_t *data);
+
 /* As JSON: an item of a list, a line each (an ask_item_fn); one answer. */
 int ask_print_item(void *context, json_t *item);
 void ask_print(const json_t *data);

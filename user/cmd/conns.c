@@ -141,10 +141,9 @@ int cmd_conns(int argc, char **argv)
  * is not there cannot be. */
 static int print_killed(const struct ask_flags *flags, const char *id, json_t *data)
 {
+	int err = ask_killed("kill", data);
 	long long killed = ask_number(data, "killed");
-	long long out_of_reach = ask_number(data, "out_of_reach");
-	const char *failed = ask_text(data, "failed");
-	bool missing = id && !killed && !out_of_reach && !failed[0];
+	bool missing = id && !killed && !err;
 
 	if (flags->json)
 		(void)ask_print_item(NULL, data);
@@ -152,14 +151,7 @@ static int print_killed(const struct ask_flags *flags, const char *id, json_t *d
 		(void)printf("killed: %lld\n", killed);
 	if (missing)
 		(void)fprintf(stderr, "unproxy kill: no such connection is open: %s\n", id);
-	if (out_of_reach && !flags->json)
-		(void)fprintf(stderr,
-			      "unproxy kill: %lld connections have no socket in the daemon's "
-			      "network namespace\n",
-			      out_of_reach);
-	if (failed[0] && !flags->json)
-		(void)fprintf(stderr, "unproxy kill: %s\n", failed);
-	return missing || out_of_reach || failed[0] ? EXIT_FAILURE : EXIT_SUCCESS;
+	return missing ? EXIT_FAILURE : ask_exit_code(err);
 }
 
 int cmd_kill(int argc, char **argv)

@@ -20,6 +20,7 @@ struct conns {
 	struct loop_timer next; /* the next step of it */
 	struct record_formatter formatter;
 	struct loop_deferred deferred;
+	json_t *data; /* of kill's answer, besides what was killed */
 	uint64_t killed;
 	char *text; /* of one connection */
 	size_t room;
@@ -38,6 +39,7 @@ static void conns_free(struct conns *conns)
 
 	loop_timer_cancel(loop, &conns->next);
 	relay_walk_free(conns->relay);
+	json_decref(conns->data);
 	free(conns->text);
 	conns->deferred.destroy = destroy;
 	loop_defer(loop, &conns->deferred);
@@ -70,9 +72,11 @@ static void show(void *context, const struct conn *conn)
 static int finish_kill(struct conns *conns)
 {
 	struct ctl_request *request = conns->request;
-	json_t *data = json_pack("{s:I}", "killed",
-				 (json_int_t)conns->killed + (json_int_t)conns->walk.killed);
+	json_t *data = TAKE_PTR(conns->data);
 
+	(void)json_object_set_new(data, "killed",
+				  json_integer((json_int_t)conns->killed +
+					       (json_int_t)conns->walk.killed));
 	if (conns->walk.out_of_reach)
 		(void)json_object_set_new(data, "out_of_reach",
 					  json_integer((json_int_t)conns->walk.out_of_reach));
@@ -174,7 +178,8 @@ static struct relay_walk *relay_walk_new(struct conns *conns)
 	return walk;
 }
 
-static int begin(struct ctl_request *request, const struct conn_filter *filter, bool kill)
+/* data: kill them, and answer with it; NULL: list them. Taken, unless this fails. */
+static int begin(struct ctl_request *request, const struct conn_filter *filter, json_t *data)
 {
 	_cleanup_free_ struct conns *conns = calloc(1, sizeof(*conns));
 
@@ -183,7 +188,7 @@ static int begin(struct ctl_request *request, const struct conn_filter *filter, 
 	conns->request = request;
 	conns->next.fn = on_next;
 	conns->walk = (struct inline_walk){
-		.filter = *filter, .kill = kill, .fn = show, .context = conns
+		.filter = *filter, .kill = data, .fn = show, .context = conns
 	};
 	if (!filter->has_engine || filter->engine == CONF_ENGINE_RELAY) {
 		conns->relay = relay_walk_new(conns);
@@ -192,11 +197,21 @@ static int begin(struct ctl_request *request, const struct conn_filter *filter, 
 	}
 	if (!filter->has_engine || filter->engine == CONF_ENGINE_INLINE)
 		conns->engine = request->context->engine;
+	conns->data = data;
 	request->state = conns;
 	request->cancel = on_cancel;
 	request->more = on_more;
 	go_on(TAKE_PTR(conns));
 	return 0;
+}
+
+int ctl_kill(struct ctl_request *request, const struct conn_filter *filter, json_t *data)
+{
+	int err = data ? begin(request, filter, data) : -ENOMEM;
+
+	if (err)
+		json_decref(data);
+	return err;
 }
 
 int ctl_cmd_conns(struct ctl_request *request)
@@ -206,7 +221,7 @@ int ctl_cmd_conns(struct ctl_request *request)
 
 	if (read_filter(request, &filter, why, sizeof(why)) < 0)
 		return ctl_fail(request, "bad_request", "%s", why);
-	return begin(request, &filter, false);
+	return begin(request, &filter, NULL);
 }
 
 int ctl_cmd_kill(struct ctl_request *request)
@@ -220,5 +235,5 @@ int ctl_cmd_kill(struct ctl_request *request)
 	if (n == 0 && !json_is_true(json_object_get(request->args, "all")))
 		return ctl_fail(request, "bad_request",
 				"kill wants a filter; \"all\":true ends every connection");
-	return begin(request, &filter, true);
+	return ctl_kill(request, &filter, json_object());
 }

@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "client/conn.h"
 #include "ctl/commands.h"
 #include "ctl/message.h"
 #include "deny/deny.h"
@@ -40,11 +41,31 @@ static json_t *describe(const struct cidr *cidr, enum up_deny_verdict verdict, u
 	return object;
 }
 
+static bool would_refuse(void *deny, const uint8_t ip[16])
+{
+	return deny_would_refuse(deny, ip);
+}
+
+/* The clients of that network that are refused from now on: not those of an exception in it. */
+static int kill_denied(struct ctl_request *request, const struct cidr *cidr, json_t *data)
+{
+	const struct conn_filter filter = {
+		.has_client = true,
+		.client = *cidr,
+		.picks = would_refuse,
+		.context = deny_of(request),
+	};
+
+	return ctl_kill(request, &filter, data);
+}
+
 int ctl_cmd_deny_add(struct ctl_request *request)
 {
 	const char *text = ctl_text(request, "rule");
+	const json_t *kill = json_object_get(request->args, "kill");
 	struct deny_rule rule;
 	char why[256];
+	json_t *said;
 	int err;
 
 	if (!text)
@@ -52,6 +73,8 @@ int ctl_cmd_deny_add(struct ctl_request *request)
 				"rule is missing: CIDR [allow] [for SPAN | until TIME]");
 	if (deny_rule_parse(text, clock_us(CLOCK_REALTIME), &rule, why, sizeof(why)) < 0)
 		return ctl_fail(request, "bad_request", "%s", why);
+	if (kill && (!json_is_boolean(kill) || rule.verdict == UP_DENY_ALLOW))
+		return ctl_fail(request, "bad_request", "kill is true or false, and not for allow");
 	err = deny_add(deny_of(request), &rule);
 	if (err == -ENOSPC)
 		return ctl_fail(request, "deny_full", "there is room for deny_entries = %" PRIu32,
@@ -60,7 +83,9 @@ int ctl_cmd_deny_add(struct ctl_request *request)
 		return ctl_fail(request, "bad_request", "that time is over already");
 	if (err)
 		return err;
-	return ctl_reply(request, describe(&rule.cidr, rule.verdict, rule.until_us));
+	said = describe(&rule.cidr, rule.verdict, rule.until_us);
+	return json_is_true(kill) ? kill_denied(request, &rule.cidr, said)
+				  : ctl_reply(request, said);
 }
 
 /* The argument "cidr". 0, or a request that has been answered. */

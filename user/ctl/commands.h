@@ -11,6 +11,12 @@ extern const struct ctl_command ctl_commands[];
 int ctl_cmd_help(struct ctl_request *request);
 int ctl_cmd_conns(struct ctl_request *request); /* cmd_conns.c */
 int ctl_cmd_kill(struct ctl_request *request);
+
+/* End the connections that match, and answer with how many, in data, which is taken. As a
+ * command. */
+struct conn_filter;
+int ctl_kill(struct ctl_request *request, const struct conn_filter *filter, json_t *data);
+
 int ctl_cmd_status(struct ctl_request *request);   /* cmd_status.c */
 int ctl_cmd_deny_add(struct ctl_request *request); /* cmd_deny.c */
 int ctl_cmd_deny_del(struct ctl_request *request);

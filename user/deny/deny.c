@@ -38,6 +38,19 @@ bool deny_refuses(struct deny *deny, const uint8_t ip[16])
 	return refused;
 }
 
+bool deny_would_refuse(struct deny *deny, const uint8_t ip[16])
+{
+	uint64_t now_ns = deny_now_ns();
+	const struct deny_entry *entry;
+	bool refused;
+
+	(void)pthread_rwlock_rdlock(&deny->lock);
+	entry = deny_set_match(deny->set, ip, now_ns);
+	refused = entry && up_deny_says(&entry->said, now_ns) == UP_DENY_REFUSE;
+	(void)pthread_rwlock_unlock(&deny->lock);
+	return refused;
+}
+
 void deny_give(const struct deny *deny, uid_t uid, gid_t gid)
 {
 	if (deny && deny->kern)

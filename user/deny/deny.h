@@ -4,7 +4,7 @@
  * socket and of what deny_file says. The relay asks it here; the kernel has a copy for the inline
  * engine's programs, which is also what the next daemon begins with.
  *
- * All is called by the main thread, but for deny_refuses().
+ * All is called by the main thread, but for deny_refuses() and deny_would_refuse().
  */
 #ifndef DENY_DENY_H
 #define DENY_DENY_H
@@ -48,6 +48,9 @@ int deny_map_fd(const struct deny *deny);
 
 /* Is this client refused? From any thread; counts. */
 bool deny_refuses(struct deny *deny, const uint8_t ip[16]);
+
+/* The same of a connection that is there already: nothing is counted. */
+bool deny_would_refuse(struct deny *deny, const uint8_t ip[16]);
 
 /* Say something of a network, in place of what was said before; the file's word stays behind
  * it. -ENOSPC: full; -ETIME: it would be over already; else -errno. */

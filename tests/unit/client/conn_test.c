@@ -124,6 +124,39 @@ static void all_must_hold(void **state)
 	assert_false(conn_matches(&conn, &filter));
 }
 
+static bool ends_in_seven(void *context, const uint8_t ip[16])
+{
+	++*(int *)context;
+	return ip[15] == 7;
+}
+
+/* Clients alone are asked about, and after all else. */
+static void picked(void **state)
+{
+	int asked = 0;
+	struct conn_filter filter = { .picks = ends_in_seven, .context = &asked };
+	struct conn conn = sample();
+
+	assert_true(conn_matches(&conn, &filter));
+	conn.record.client.ip[15] = 8;
+	assert_false(conn_matches(&conn, &filter));
+	conn.record.client.ip[15] = 7;
+	filter.older_us = UINT64_MAX;
+	assert_false(conn_matches(&conn, &filter));
+	filter.older_us = 0;
+	assert_int_equal(asked, 2);
+
+	conn.state = "header"; /* who it will be is not known */
+	assert_false(conn_matches(&conn, &filter));
+	conn.state = "relay";
+	conn.record.client = conn.record.balancer;
+	conn.record.client.ip[15] = conn.record.balancer.ip[15] = 7;
+	assert_false(conn_matches(&conn, &filter));
+	assert_int_equal(asked, 2);
+	conn.record.version = 0; /* without a header the sender is the client */
+	assert_true(conn_matches(&conn, &filter));
+}
+
 static void what_is_refused(void **state)
 {
 	static const char *const wrong[][2] = {
@@ -210,7 +243,7 @@ int main(void)
 		cmocka_unit_test(what_matches),       cmocka_unit_test(what_is_not_known),
 		cmocka_unit_test(all_must_hold),      cmocka_unit_test(what_is_refused),
 		cmocka_unit_test(each_name_is_taken), cmocka_unit_test(as_an_object),
-		cmocka_unit_test(own_names),
+		cmocka_unit_test(own_names),          cmocka_unit_test(picked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

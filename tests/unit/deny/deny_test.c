@@ -18,7 +18,7 @@
 #include "deny/deny.h"
 #include "fake_map.h"
 
-/* LDFLAGS: -Wl,--wrap=kern_deny_open,--wrap=kern_deny_close,--wrap=kern_deny_set,--wrap=kern_deny_remove,--wrap=kern_deny_hits,--wrap=kern_deny_each,--wrap=kern_deny_is_pinned,--wrap=kern_deny_let_go,--wrap=kern_deny_take_back,--wrap=kern_deny_fd,--wrap=clock_gettime */
+/* LDFLAGS: -Wl,--wrap=kern_deny_open,--wrap=kern_deny_close,--wrap=kern_deny_set,--wrap=kern_deny_remove,--wrap=kern_deny_hits,--wrap=kern_deny_each,--wrap=kern_deny_is_pinned,--wrap=kern_deny_let_go,--wrap=kern_deny_take_back,--wrap=kern_deny_found,--wrap=kern_deny_fd,--wrap=clock_gettime */
 
 #define SECOND UINT64_C(1000000)
 
@@ -114,13 +114,16 @@ static void nobody(void **state)
 static void said_and_taken_back(void **state)
 {
 	struct deny_item item;
+	struct up_addr addr;
 	struct deny_stats stats;
 
 	assert_int_equal(start(NULL, 10), 0);
 	assert_int_equal(add("192.0.2.0/24"), 0);
 	assert_int_equal(add("192.0.2.7 allow"), 0);
+	assert_true(addr_parse_ip("192.0.2.1", &addr) == 0 && deny_would_refuse(deny, addr.ip));
 	assert_true(refuses("192.0.2.1"));
 	assert_false(refuses("192.0.2.7"));
+	assert_true(addr_parse_ip("192.0.2.7", &addr) == 0 && !deny_would_refuse(deny, addr.ip));
 	assert_false(refuses("192.0.3.1"));
 	deny_stats(deny, &stats);
 	assert_int_equal(stats.lookups, 3);

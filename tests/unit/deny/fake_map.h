@@ -23,6 +23,7 @@ uint64_t __wrap_kern_deny_hits(const struct kern_deny *kern, const uint8_t ip[16
 			       uint32_t prefix_len);
 int __wrap_kern_deny_each(const struct kern_deny *kern, kern_deny_fn *fn, void *context);
 bool __wrap_kern_deny_is_pinned(const struct kern_deny *kern);
+bool __wrap_kern_deny_found(const struct kern_deny *kern);
 int __wrap_kern_deny_fd(const struct kern_deny *kern);
 
 int __wrap_kern_deny_open(const struct kern_deny_params *params, struct kern_deny **ret, char *why,
@@ -59,6 +60,11 @@ void __wrap_kern_deny_close(struct kern_deny *kern, bool keep)
 {
 	if (kern)
 		kept = keep;
+}
+
+bool __wrap_kern_deny_found(const struct kern_deny *kern)
+{
+	return false;
 }
 
 static size_t place(const uint8_t ip[16], uint32_t prefix_len)

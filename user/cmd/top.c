@@ -42,8 +42,8 @@ struct top {
 	uint64_t looked_us, next_us;
 	enum top_order order;
 	enum top_group group;
-	uint64_t n, up_s, down_s; /* of all */
-	bool paused;
+	uint64_t accepted; /* by the daemon */
+	struct top_head head;
 };
 
 static int add_item(void *context, json_t *item)
@@ -51,14 +51,39 @@ static int add_item(void *context, json_t *item)
 	return top_add(context, item);
 }
 
-static void sum(struct top *top)
+/* Where all are looked at, the daemon knows of those, too, that came and went in between. */
+static double new_per_second(const struct top *top, uint64_t accepted, double seconds)
 {
-	top->n = top->now.n + top->now.left_out;
-	top->up_s = top->down_s = 0;
+	bool all = json_object_size(top->args) == 0;
+	uint64_t n = top->now.begun;
+
+	if (all && accepted >= top->accepted)
+		n = accepted - top->accepted;
+	return seconds > 0 ? (double)n / seconds : 0;
+}
+
+/* seconds since the last look; 0: it was the first. */
+static void sum(struct top *top, const json_t *status, double seconds)
+{
+	uint64_t accepted = (uint64_t)ask_number(status, "connections.accepted");
+	struct top_head head = { .uptime_s = (uint64_t)ask_number(status, "uptime_s"),
+				 .n = top->now.n + top->now.left_out,
+				 .paused = top->head.paused };
+
+	head.new_s = new_per_second(top, accepted, seconds);
 	for (size_t i = 0; i < top->now.n; i++) {
-		top->up_s += (uint64_t)top->now.rows[i].up_s;
-		top->down_s += (uint64_t)top->now.rows[i].down_s;
+		head.up_s += top->now.rows[i].up_s;
+		head.down_s += top->now.rows[i].down_s;
 	}
+	top->accepted = accepted;
+	top->head = head;
+}
+
+static int ask_status(struct top *top, json_t **ret)
+{
+	int err = ask_send(top->ask, "status", NULL);
+
+	return err ? err : ask_read(top->ask, NULL, NULL, ret);
 }
 
 /* Look at all connections. 0 or -errno, and the message is on stderr. */
@@ -66,7 +91,8 @@ static int look(struct top *top)
 {
 	uint64_t from_us = clock_us(CLOCK_MONOTONIC);
 	uint64_t last_us = top->looked_us;
-	json_t *end = NULL;
+	json_t *end = NULL, *status = NULL;
+	double seconds;
 	int err;
 
 	top_free(&top->before);
@@ -76,11 +102,15 @@ static int look(struct top *top)
 	if (!err)
 		err = ask_read(top->ask, add_item, &top->now, &end);
 	json_decref(end);
+	if (!err)
+		err = ask_status(top, &status);
 	if (err)
 		return err;
 	top->looked_us = from_us;
-	top_rate(&top->now, &top->before, last_us ? (double)(from_us - last_us) / 1e6 : 0);
-	sum(top);
+	seconds = last_us ? (double)(from_us - last_us) / 1e6 : 0;
+	top_rate(&top->now, &top->before, seconds);
+	sum(top, json_object_get(status, "data"), seconds);
+	json_decref(status);
 	top->next_us = clock_us(CLOCK_MONOTONIC);
 	top->next_us += (top->next_us - from_us) * REST;
 	if (top->next_us < from_us + INTERVAL_US)
@@ -88,18 +118,12 @@ static int look(struct top *top)
 	return 0;
 }
 
-static void head_lines(const struct top *top, char *first, char *second, size_t size)
+static void key_line(const struct top *top, char *buf, size_t size)
 {
 	static const char *const orders[] = { "rate", "bytes", "age" };
 	static const char *const groups[] = { "connections", "clients", "backends" };
-	char n[16], up[16], down[16];
 
-	table_count(top->n, n, sizeof(n));
-	table_count(top->up_s, up, sizeof(up));
-	table_count(top->down_s, down, sizeof(down));
-	(void)snprintf(first, size, "unproxy  %s connections  up %sB/s  down %sB/s%s", n, up, down,
-		       top->paused ? "  (paused)" : "");
-	(void)snprintf(second, size,
+	(void)snprintf(buf, size,
 		       "%s by %s   r b a: rate bytes age  l c k: list client backend  p q",
 		       groups[top->group], orders[top->order]);
 }
@@ -108,7 +132,7 @@ typedef void line_fn(const char *text, bool reverse);
 
 static void draw(const struct top *top, size_t columns, size_t lines, line_fn *line)
 {
-	char first[TERMINAL_COLUMNS_MAX + 1], second[TERMINAL_COLUMNS_MAX + 1];
+	char text[TERMINAL_COLUMNS_MAX + 1];
 	_cleanup_(top_free) struct top_rows shown = { 0 };
 	size_t width = columns < COLUMNS_MIN ? COLUMNS_MIN : columns;
 
@@ -120,14 +144,15 @@ static void draw(const struct top *top, size_t columns, size_t lines, line_fn *l
 		memcpy(shown.rows, top->now.rows, shown.n * sizeof(*shown.rows));
 	top_fold(&shown, top->group);
 	top_sort(&shown, top->order);
-	head_lines(top, first, second, sizeof(first));
-	line(first, false);
-	line(second, false);
-	top_line(NULL, top->group, width, first);
-	line(first, true);
+	top_head(&top->head, text);
+	line(text, false);
+	key_line(top, text, sizeof(text));
+	line(text, false);
+	top_line(NULL, top->group, width, text);
+	line(text, true);
 	for (size_t i = 0; i < shown.n && i + LINES_ABOVE + 1 < lines; i++) {
-		top_line(&shown.rows[i], top->group, width, first);
-		line(first, false);
+		top_line(&shown.rows[i], top->group, width, text);
+		line(text, false);
 	}
 }
 
@@ -140,7 +165,7 @@ static bool take_key(struct top *top, int key)
 	if (key == TERMINAL_QUIT || key == 'q')
 		return true;
 	if (key == 'p')
-		top->paused = !top->paused;
+		top->head.paused = !top->head.paused;
 	if (key > 0 && (at = strchr(orders, key)))
 		top->order = (enum top_order)(at - orders);
 	if (key > 0 && (at = strchr(groups, key)))
@@ -180,8 +205,8 @@ static int run(struct top *top)
 		return ask_exit_code(err);
 	terminal_open();
 	show(top);
-	while (!err && !take_key(top, terminal_key(top->paused ? -1 : wait_ms(top)))) {
-		if (!top->paused && clock_us(CLOCK_MONOTONIC) >= top->next_us)
+	while (!err && !take_key(top, terminal_key(top->head.paused ? -1 : wait_ms(top)))) {
+		if (!top->head.paused && clock_us(CLOCK_MONOTONIC) >= top->next_us)
 			err = look(top);
 		if (!err)
 			show(top);

@@ -98,10 +98,28 @@ void top_rate(struct top_rows *rows, struct top_rows *before, double seconds)
 			down = before->rows[at].down;
 		} else if (row->age > seconds) {
 			continue; /* older than the last look, and not in it: what is new is not known */
+		} else {
+			rows->begun++;
 		}
 		row->up_s = row->up > up ? (double)(row->up - up) / seconds : 0;
 		row->down_s = row->down > down ? (double)(row->down - down) / seconds : 0;
 	}
+}
+
+void top_head(const struct top_head *head, char buf[TOP_HEAD_MAX])
+{
+	char age[16], n[16], new_s[16], up[16], down[16];
+
+	table_age(head->uptime_s, age, sizeof(age));
+	table_count(head->n, n, sizeof(n));
+	table_count((uint64_t)head->new_s, new_s, sizeof(new_s));
+	if (head->new_s < 10) /* "0" is nobody */
+		(void)snprintf(new_s, sizeof(new_s), "%.1f", head->new_s);
+	table_count((uint64_t)head->up_s, up, sizeof(up));
+	table_count((uint64_t)head->down_s, down, sizeof(down));
+	(void)snprintf(buf, TOP_HEAD_MAX,
+		       "%s  uptime %s  %s connections  %s new/s  up %sB/s  down %sB/s",
+		       head->paused ? "paused " : "unproxy", age, n, new_s, up, down);
 }
 
 /* ---- groups ---- */

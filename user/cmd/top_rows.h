@@ -26,6 +26,7 @@ struct top_rows {
 	struct top_row *rows;
 	size_t n, room;
 	uint64_t left_out; /* more than TOP_ROWS_MAX */
+	uint64_t begun;    /* since the last look; those that are over already are not seen */
 };
 
 #define TOP_ROWS_MAX 200000
@@ -40,6 +41,19 @@ void top_free(struct top_rows *rows);
 
 /* Rates: what has moved since `before`, which was so long ago. Sorts both by id. */
 void top_rate(struct top_rows *rows, struct top_rows *before, double seconds);
+
+/* Of all connections that are looked at, over the rows. */
+struct top_head {
+	uint64_t uptime_s; /* of the daemon */
+	uint64_t n;
+	double new_s;        /* connections per second */
+	double up_s, down_s; /* bytes per second */
+	bool paused;
+};
+
+/* The first line: at most 80 columns, as far as figures fit into them, and its NUL. */
+#define TOP_HEAD_MAX 160
+void top_head(const struct top_head *head, char buf[TOP_HEAD_MAX]);
 
 /* Make groups of the rows, in place; their ids are gone. */
 void top_fold(struct top_rows *rows, enum top_group group);

@@ -53,6 +53,27 @@ static void ages(void **state)
 	assert_string_equal(buf, "12d03h");
 }
 
+/* With the widest figures there are, it is as wide as a terminal. */
+static void the_first_line(void **state)
+{
+	struct top_head head = { .uptime_s = 99 * 86400 + 23 * 3600,
+				 .n = 999999,
+				 .new_s = 999999,
+				 .up_s = 999e9,
+				 .down_s = 999e9 };
+	char buf[TOP_HEAD_MAX];
+
+	top_head(&head, buf);
+	assert_string_equal(buf,
+			    "unproxy  uptime 99d23h  999k connections  999k new/s  up 999GB/s  "
+			    "down 999GB/s");
+	assert_in_range(strlen(buf), 1, 80);
+	head = (struct top_head){ .uptime_s = 3, .n = 1, .new_s = 0.5, .up_s = 2, .paused = true };
+	top_head(&head, buf);
+	assert_string_equal(buf,
+			    "paused   uptime 3s  1 connections  0.5 new/s  up 2B/s  down 0B/s");
+}
+
 static void endpoints(void **state)
 {
 	char buf[64];
@@ -97,6 +118,7 @@ static void rates(void **state)
 	add(&now, "r1", "b", 12, 50);
 	add(&now, "r0", "b", 99, 1000); /* old, and was not seen */
 	top_rate(&now, &before, 2);
+	assert_int_equal(now.begun, 1);
 	assert_true(find(&now, "r2")->up_s == 10 && find(&now, "r2")->down_s == 20);
 	assert_true(find(&now, "r1")->up_s == 0);
 	assert_true(find(&now, "r3")->up_s == 20);
@@ -178,10 +200,10 @@ static void long_addresses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(counts),         cmocka_unit_test(ages),
-		cmocka_unit_test(endpoints),      cmocka_unit_test(rates),
-		cmocka_unit_test(no_rows),        cmocka_unit_test(lines),
-		cmocka_unit_test(long_addresses),
+		cmocka_unit_test(counts),    cmocka_unit_test(ages),
+		cmocka_unit_test(endpoints), cmocka_unit_test(the_first_line),
+		cmocka_unit_test(rates),     cmocka_unit_test(no_rows),
+		cmocka_unit_test(lines),     cmocka_unit_test(long_addresses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -192,7 +192,7 @@ static int append_value(struct reader *reader, struct lex_entry *entry, const ch
 		return 0;
 	}
 	memset(value + len, lines ? '\n' : ' ', gap);
-	(void)strcpy(value + len + gap, more);
+	memcpy(value + len + gap, more, strlen(more) + 1);
 	entry->value = value;
 	entry->last_line = reader->line;
 	return 1;

@@ -41,6 +41,18 @@ def test_configuration_is_valid(kinds, tmp_path):
     assert done.returncode == 0 and "listener ingress: inline, port 30080" in done.stdout, done
 
 
+def test_probes_ask_the_endpoint_of_the_configuration(kinds):
+    """Readiness follows the servers, liveness the daemon alone; both are pages that there are."""
+    [text] = kinds["ConfigMap"]["data"].values()
+    host, port = re.search(r"^metrics\s*=\s*(\S+):(\d+)", text, re.M).groups()
+    [container] = kinds["DaemonSet"]["spec"]["template"]["spec"]["containers"]
+    server = (ROOT / "user/obs/metrics_server.c").read_text()
+    for name, page in (("readinessProbe", "/readyz"), ("livenessProbe", "/healthz")):
+        probe = container[name]
+        assert probe["httpGet"] == {"host": host, "port": int(port), "path": page} and f'"{page}"' in server
+        assert probe["periodSeconds"] >= probe["timeoutSeconds"] > 2, "the daemon may take two seconds to say that it cannot"
+
+
 def test_the_pod_may_take_as_long_as_the_daemon(kinds):
     default = re.search(r"drain_timeout.*\| `(\d+)s` \|", (ROOT / "docs/configuration.md").read_text())[1]
     assert kinds["DaemonSet"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > int(default)

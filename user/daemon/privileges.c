@@ -108,7 +108,8 @@ static caps_set of_workers(const struct relay *relay)
 }
 
 /* Of the main thread: that, ports below 1024 that a reload adds, and programs on interfaces
- * that come; they are loaded anew when a takeover fails, for which inline had been let go. */
+ * that come. They are loaded anew when a takeover fails, for which inline had been let go, and
+ * when a listener comes after there was none: that alone takes CAP_BPF and CAP_PERFMON. */
 static caps_set of_main(const struct relay *relay, const struct inline_engine *engine)
 {
 	caps_set keep = of_workers(relay);

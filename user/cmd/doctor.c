@@ -15,9 +15,9 @@ const char cmd_doctor_usage[] =
 	"\n"
 	"Looks at the kernel, the host and, if there is a configuration, at its servers and\n"
 	"listeners, and asks a daemon that runs how it fares. A line for each check: OK, WARN,\n"
-	"FAIL or SKIP, what is, and what to do. It changes nothing; with a configuration it "
-	"connects to the servers, and through the\n"
-	"listeners of a running daemon, as a balancer on this host would.\n"
+	"FAIL or SKIP, what is, and what to do. It changes nothing; with a configuration it\n"
+	"connects to the servers, and through the listeners of a running daemon, as a balancer\n"
+	"on this host would.\n"
 	"Exit code: 0, or 1 if anything is FAIL.\n"
 	"\n"
 	"  --json                     one object, for machines\n\n" FLAGS_HELP;

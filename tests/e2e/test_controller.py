@@ -3,6 +3,7 @@
 import collections
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -367,6 +368,28 @@ def test_total_limit_of_many_listeners(bench, through):
     for s in held:
         s.close()
     until(lambda: echo(bench.net.client, HOST4, ports[0]), "room again", 5)
+
+
+def test_descriptors_for_the_client_alone(bench, through):
+    """Room for connections that were accepted and none for their servers': the daemon's log and the status say it, too."""
+    daemon = bench.daemon(d.listener() + d.backend())
+    Recorder(bench.net.host, 3000)
+    assert echo(bench.net.client, HOST4, d.PORT)
+    daemon.ask("status")
+    used = 1 + max(int(fd) for fd in os.listdir(f"/proc/{daemon.pid}/fd"))
+    limit = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (used + 9, limit[1]))
+    held = [through() for _ in range(30)]
+    for s in held:
+        s.sendall(headers.v1() + b"x")
+    daemon.records(1, event="refused", reason="no_resources")
+    daemon.wait_for("accept.paused")
+    for s in held:
+        s.close()
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, limit)
+    until(lambda: echo(bench.net.client, HOST4, d.PORT), "it recovers", 20, pause=0.1)
+    status = json.loads(daemon.ask("status", "--json", expect=1))
+    assert ["accept.paused" in problem for problem in status["problems"]] == [True], status["problems"]
 
 
 def test_descriptors_run_out(bench, through):

@@ -216,6 +216,9 @@ static json_t *problems(const struct stats *stats)
 		if (s->resting && !s->draining)
 			problem(list, "server %s of %s: cannot be reached", s->addr, s->backend);
 	}
+	if (stats->relay.is_short)
+		problem(list, "out of descriptors, memory or places within the last minute: "
+			      "connections wait or are refused (accept.paused in the log)");
 	if (stats->reload.error[0])
 		problem(list, "the last reload was refused: %s", stats->reload.error);
 	return list;

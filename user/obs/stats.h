@@ -170,6 +170,7 @@ struct stats_engine {
 	struct stats_counts counts;
 	struct stats_part hook; /* servers are told of their clients */
 	struct up_hook_stats hook_stats;
+	bool is_short; /* had no descriptor, memory or place for a connection, a minute ago or less */
 };
 
 struct stats_reload {

@@ -48,9 +48,9 @@ static int set_options(int fd, const struct conf_listener *conf)
 	return err;
 }
 
-/* Out of descriptors or memory: leave the rest in the backlog for a moment. */
-static void pause_all(struct worker *worker, const char *why)
+void listeners_pause(struct worker *worker, const char *why)
 {
+	__atomic_store_n(&worker->short_us, loop_now(worker->loop), __ATOMIC_RELAXED);
 	if (!worker->accepting)
 		return;
 	stats_add(&worker->counts.accept_pauses, 1);
@@ -137,7 +137,7 @@ static bool accept_one(struct listener *listener)
 	int fd;
 
 	if (is_full(worker->relay)) {
-		pause_all(worker, "max_connections reached");
+		listeners_pause(worker, "max_connections reached");
 		return false;
 	}
 	fd = accept4(listener->source.fd, (struct sockaddr *)&sa, &len,
@@ -148,7 +148,7 @@ static bool accept_one(struct listener *listener)
 		return true;
 	}
 	if (socket_none_left(errno))
-		pause_all(worker, strerror(errno));
+		listeners_pause(worker, strerror(errno));
 	/* Else there is none, or one died in the backlog: the next. */
 	return errno != EAGAIN && !socket_none_left(errno);
 }
@@ -170,8 +170,7 @@ static void on_connections(struct loop_source *source, uint32_t events)
 	struct listener *listener = container_of(source, struct listener, source);
 
 	(void)events;
-	for (int i = 0; i < ACCEPT_BATCH && accept_one(listener); i++)
-		;
+	listener_look(listener);
 	if (listener->source.fn && by_uring(listener)) {
 		listener_pause(listener);
 		listener_resume(listener);
@@ -195,7 +194,7 @@ static void watch_or_pause(struct listener *listener)
 	int err = watch(listener);
 
 	if (err)
-		pause_all(listener->worker, strerror(-err));
+		listeners_pause(listener->worker, strerror(-err));
 }
 
 static void leave_uring(struct listener *listener)
@@ -301,7 +300,7 @@ void listener_accepted(struct uring_op *op, int result, bool more)
 	if (result >= 0)
 		take_arrived(listener, result);
 	else if (socket_none_left(-result))
-		pause_all(worker, strerror(-result));
+		listeners_pause(worker, strerror(-result));
 	if (!by_uring(listener))
 		leave_uring(listener);
 	if (more)

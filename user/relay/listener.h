@@ -44,6 +44,10 @@ void listener_switch(struct listener *listener, const struct rules *rules);
 void listener_resume(struct listener *listener);
 void listener_pause(struct listener *listener);
 
+/* Out of descriptors, memory or places: leave what waits in the worker's backlogs for a moment,
+ * and say so once a minute. */
+void listeners_pause(struct worker *worker, const char *why);
+
 /* Accept what waits, though nobody has told of it. */
 void listener_look(struct listener *listener);
 

@@ -12,6 +12,9 @@ static void count_refused(struct worker *worker, const struct rules *rules, enum
 {
 	stats_add(&worker->counts.refused[reason], 1);
 	__atomic_fetch_add(&rules->state->refused, 1, __ATOMIC_RELAXED);
+	/* Whoever comes next would meet the same: in the backlog it may wait for its end. */
+	if (reason == UP_REASON_NO_RESOURCES)
+		listeners_pause(worker, up_reason_hint(reason));
 }
 
 static void put(struct worker *worker, const struct record *record, const uint8_t *tlvs)

@@ -115,6 +115,7 @@ struct worker {
 	struct loop_timer tick;        /* once a second: settle, show */
 	struct loop_timer accept_again;
 	uint64_t pause_logged_us;
+	uint64_t short_us; /* atomic for readers: when it had no room for one, last; 0: never */
 	struct hand_over *hand_over; /* another process takes over from this one, else NULL */
 	struct list channels;        /* struct take_over: this one takes over from another */
 	struct loop_timer look;      /* at the listeners, see worker_look() */
@@ -182,5 +183,9 @@ void relay_sum(const struct relay *relay, struct stats_counts *ret);
 
 /* Connections that all workers show in the map of that name; any thread. */
 uint64_t relay_shown(const struct relay *relay);
+
+/* When a worker had last no descriptor, memory or place for a connection: CLOCK_MONOTONIC in
+ * microseconds; 0: never. */
+uint64_t relay_short_us(const struct relay *relay);
 
 #endif

@@ -403,6 +403,19 @@ uint64_t relay_shown(const struct relay *relay)
 	return sum;
 }
 
+uint64_t relay_short_us(const struct relay *relay)
+{
+	uint64_t last = 0;
+
+	for (unsigned i = 0; i < relay->n_workers; i++) {
+		uint64_t at = __atomic_load_n(&relay->workers[i]->short_us, __ATOMIC_RELAXED);
+
+		if (at > last)
+			last = at;
+	}
+	return last;
+}
+
 void worker_join(struct worker *worker)
 {
 	(void)pthread_join(worker->thread, NULL);

@@ -9,6 +9,9 @@
 #include "base/clock.h"
 #include "deny/deny.h"
 
+/* What was short so long ago is a problem yet. */
+#define LATELY_US (60 * 1000000ULL)
+
 static void take_listener(const struct snapshot_from *from, const struct rules *rules,
 			  struct stats_listener *ret)
 {
@@ -77,6 +80,7 @@ static void take_backend(const struct generation *generation, size_t which, stru
 static void take_relay(const struct snapshot_from *from, struct stats *ret)
 {
 	const struct relay *relay = from->relay;
+	uint64_t short_us = relay_short_us(relay);
 	uint32_t used, size;
 
 	ret->relay.on = relay->n_workers > 0;
@@ -88,6 +92,7 @@ static void take_relay(const struct snapshot_from *from, struct stats *ret)
 	if (relay->uring_error)
 		snprintf(ret->io_uring.why, sizeof(ret->io_uring.why), "%s",
 			 strerror(-relay->uring_error));
+	ret->relay.is_short = short_us && clock_us(CLOCK_MONOTONIC) - short_us < LATELY_US;
 	ret->workers = relay->n_workers;
 	ret->max_connections = relay->max_connections;
 	relay_sum(relay, &ret->relay.counts);

@@ -31,7 +31,12 @@ def keeper(tmp_path, monkeypatch):
 
 
 def start(bench, keeper, text, **options):
-    new = bench.daemon(text, sockets=list(keeper.kept), **options)
+    control = bench.daemons[0].control  # the unit's is the same each time
+    text = text if "[unproxy]" in text else d.section("unproxy") + text
+    new = bench.daemon(text.replace("[unproxy]\n", f"[unproxy]\ncontrol = {control}\n"), sockets=list(keeper.kept), start=False, **options)
+    new.control = control
+    new.start()
+    assert json.loads(new.ask("status", "--json"))["pid"] == new.pid
     bench.snapshot = None
     return new
 

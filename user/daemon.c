@@ -406,6 +406,8 @@ static int start(struct daemon *daemon)
 				       daemon->engine);
 	daemon->change.sandboxed = conf_of(daemon)->sandbox;
 	if (!err)
+		err = upgrade_begun(&daemon->services.upgrade);
+	if (!err)
 		err = start_threads(daemon);
 	if (!err)
 		services_take_over(&daemon->services, &daemon->self, conf_of(daemon));

@@ -2,6 +2,7 @@
 """`systemctl restart`: the manager keeps listening sockets and connections from one daemon to the next."""
 import json
 import os
+import signal
 import socket
 import subprocess
 
@@ -9,7 +10,7 @@ import pytest
 
 from conftest import STAND_IN
 from harness import daemon as d
-from harness import peer, tools
+from harness import peer, takeover, tools
 from harness.apps import Recorder, echo
 from harness.headers import v1
 from harness.manager import UNIT, Keeper
@@ -126,6 +127,9 @@ def test_a_start_that_is_refused(bench, keeper):
     for bad, why in ((d.listener(colour="red") + d.backend(), "colour"), (d.listener() + d.listener("taken", bind="192.0.2.1:80") + d.backend(), "listen.failed")):
         refused = bench.daemon(bad, start=False, sockets=list(keeper.kept)).spawn()
         assert refused.exit_code() == 1 and why in refused.log(), refused.log()
+    told = bench.daemon(text, start=False, sockets=list(keeper.kept))
+    takeover.spawn_told(told, signal.SIGTERM)
+    assert told.exit_code() == 1 and told.events("takeover.failed")[0]["reason"] == "told to stop before anything was taken", told.log()
     new = start(bench, keeper, text)
     assert taken(new) == {"connections": 30, "lost": 0}
     assert json.loads(new.ask("status", "--json"))["changed"] == [f"backend main: server {SERVER} weight 5"]

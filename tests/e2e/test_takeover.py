@@ -2,6 +2,7 @@
 """`unproxy run --takeover`: another process gets all there is, and nobody who is connected notices."""
 import json
 import os
+import signal
 import subprocess
 import time
 
@@ -301,6 +302,47 @@ def test_successors_that_are_killed(bench):
     peer.assert_exact([clients[r["rx_seed"]] for r in whole], whole)
     dead_with = {fields["step"] for fields in daemon.events("takeover.failed")} & {"connections", "services"}
     assert dead_with or len(whole) == 200, "nobody had confirmed one, and yet they are gone"
+
+
+def test_a_successor_that_is_told_to_stop(bench):
+    """By the polite signals, before it has anything: it ends, and the old one goes on with all."""
+    text = d.one_path("copy", "127.0.0.1:3000")
+    daemon = bench.daemon(text)
+    c, s = open_some(bench, 20)
+    for number in signal.SIGTERM, signal.SIGINT:
+        new = successor(bench, text)
+        takeover.spawn_told(new, number)
+        assert new.exit_code() == 1, new.log()
+        assert new.wait_for("takeover.refused", dead=True)["reason"] == "told to stop before anything was taken"
+    assert not daemon.events("takeover.done")
+    assert_serves(bench)
+    c.go(1)
+    peer.assert_scripts(c.finish(), 20)
+    take_over(bench, text, old=daemon)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["prepared", "begun"])
+def test_when_it_is_too_late_to_stop(bench, tmp_path, late):
+    """Until its workers run it can go back, from then on it goes through with it first."""
+    new = bench.daemon(d.section("unproxy", control=tmp_path / "c") + d.one_path("copy", "127.0.0.1:3000"), start=False)
+    new.argv.insert(new.argv.index("run") + 1, "--takeover")
+    old = takeover.Host(f"{tmp_path}/c.takeover")
+    new.spawn()
+    guest = old.welcome()
+    assert guest.hear()[0] == takeover.PREPARED
+    if late:
+        guest.say(takeover.CLEAR)
+        assert guest.hear()[0] == takeover.BEGIN
+    os.kill(new.pid, signal.SIGTERM)
+    if late:
+        guest.say(takeover.TOTALS, takeover.NO_TOTALS)
+        assert guest.hear()[0] == takeover.COMMITTED
+    else:
+        assert guest.hear() is None
+    assert new.exit_code(20) == (0 if late else 1), new.log()
+    assert len(new.events("drain.start")) == late and len(new.events("takeover.failed")) == (not late), new.log()
+    old.close()
+    guest.close()
 
 
 def test_the_old_daemon_is_killed_meanwhile(bench):

@@ -6,6 +6,18 @@
 #include <stddef.h>
 #include <sys/signalfd.h>
 
+int signals_stop_open(void)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 int signals_open(void)
 {
 	sigset_t set;

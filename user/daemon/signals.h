@@ -7,4 +7,7 @@
  * connection is no signal. Returns the descriptor, the caller's, or -errno. */
 int signals_open(void);
 
+/* Another one, that nobody reads: readable from the first SIGTERM or SIGINT on that waits. */
+int signals_stop_open(void);
+
 #endif

@@ -12,64 +12,17 @@
 #include "base/cleanup.h"
 #include "base/socket.h"
 #include "change/item.h"
-#include "daemon/capacity.h"
+#include "daemon/signals.h"
 #include "daemon/take_kept.h"
+#include "daemon/take_offer.h"
 #include "obs/log.h"
 #include "relay/take_over.h"
 #include "takeover/message.h"
 #include "takeover/record.h"
 
-#define ANSWER_MS 30000
 #define CONNECTIONS_MS 300000 /* the other one bounds it, too */
 
-#define SOCKETS_MAX (1U << 20)
-#define CHANGES_MAX (1U << 20)
-#define WORKERS_MAX 4096U
-
-struct take_over_all {
-	struct relay *relay;
-	int fd;        /* -1: the other one is gone */
-	bool kept;     /* what is read is there, and stays there */
-	int sessions;  /* kept: all connections; -1: none */
-	int *channels; /* of its workers */
-	unsigned n_channels;
-	struct kern_shared pins[TAKEOVER_PINS__MAX]; /* .fd -1: it has none */
-	char paths[TAKEOVER_PINS__MAX][128];
-	struct change_item *changes;
-	uint32_t n_changes;
-	int sockets[TAKE_OVER_SOCKETS]; /* -1: none */
-	uint8_t buf[MESSAGE_MAX];
-};
-
-/* ---- one word ---- */
-
-static int fail(char *why, size_t size, const char *what, int err)
-{
-	(void)snprintf(why, size, "%s: %s", what, strerror(-err));
-	return err;
-}
-
-/* Wait for a packet of that kind. -EACCES: refused, and why. */
-static int await(struct take_over_all *all, enum takeover_kind kind, int timeout_ms,
-		 struct message *ret, char *why, size_t why_size)
-{
-	struct pollfd poll_fd = { .fd = all->fd, .events = POLLIN };
-	int err = -EAGAIN;
-
-	if (!all->kept && poll(&poll_fd, 1, timeout_ms) == 0)
-		return fail(why, why_size, "no answer", -ETIMEDOUT);
-	err = (all->kept ? message_peek : message_receive)(all->fd, all->buf, sizeof(all->buf),
-							   ret);
-	if (err)
-		return fail(why, why_size, "no answer", err);
-	if (ret->kind == kind)
-		return 0;
-	message_close(ret);
-	if (ret->kind != TAKEOVER_REFUSED)
-		return fail(why, why_size, "not the word that was due", -EBADMSG);
-	read_text(&ret->body, why, why_size);
-	return -EACCES;
-}
+/* ---- what comes first ---- */
 
 static void own_pins(const struct relay *relay)
 {
@@ -90,123 +43,6 @@ static bool goes_on_alone(struct take_over_all *all, int err)
 	all->fd = -1;
 	own_pins(all->relay);
 	return true;
-}
-
-/* ---- what there is ---- */
-
-static int receive_socket(struct take_over_all *all, char *why, size_t why_size)
-{
-	struct adopted *socket = &all->relay->adopted[all->relay->n_adopted];
-	struct message message;
-	int err = await(all, TAKEOVER_LISTENER, ANSWER_MS, &message, why, why_size);
-
-	if (err)
-		return err;
-	read_addr(&message.body, &socket->addr);
-	socket->fd = message_take(&message, 0);
-	message_close(&message);
-	if (message.body.overrun || socket->fd < 0)
-		return fail(why, why_size, "listening socket", -EBADMSG);
-	all->relay->n_adopted++;
-	return 0;
-}
-
-static int receive_pins(struct take_over_all *all, char *why, size_t why_size)
-{
-	struct message message;
-	int err = await(all, TAKEOVER_PINS, ANSWER_MS, &message, why, why_size);
-	struct kern_shared *pins;
-	uint8_t which;
-
-	if (err)
-		return err;
-	which = read_u8(&message.body);
-	if (which < TAKEOVER_PINS__MAX && all->pins[which].fd < 0) {
-		pins = &all->pins[which];
-		read_text(&message.body, all->paths[which], sizeof(all->paths[which]));
-		pins->path = all->paths[which];
-		pins->abi = read_u32(&message.body);
-		pins->workers = read_u32(&message.body);
-		pins->fd = message_take(&message, 0);
-	} else {
-		message.body.overrun = true;
-	}
-	message_close(&message);
-	return message.body.overrun ? fail(why, why_size, "pins", -EBADMSG) : 0;
-}
-
-static int receive_change(struct take_over_all *all, char *why, size_t why_size)
-{
-	struct message message;
-	int err = await(all, TAKEOVER_CHANGE, ANSWER_MS, &message, why, why_size);
-
-	if (err)
-		return err;
-	err = change_item_read(&message.body, &all->changes[all->n_changes]);
-	message_close(&message);
-	if (err)
-		return fail(why, why_size, "change", err);
-	all->n_changes++;
-	return 0;
-}
-
-static int receive_channel(struct take_over_all *all, char *why, size_t why_size)
-{
-	struct message message;
-	int err = await(all, TAKEOVER_CHANNEL, ANSWER_MS, &message, why, why_size);
-
-	if (err)
-		return err;
-	all->channels[all->n_channels] = message_take(&message, 0);
-	message_close(&message);
-	if (all->channels[all->n_channels] < 0)
-		return fail(why, why_size, "channel", -EBADMSG);
-	all->n_channels++;
-	return 0;
-}
-
-static int receive_all(struct take_over_all *all, char *why, size_t why_size)
-{
-	uint32_t sockets, pins, changes, workers, connections;
-	uint16_t version;
-	struct message message;
-	int err = await(all, TAKEOVER_WELCOME, ANSWER_MS, &message, why, why_size);
-
-	if (err)
-		return err;
-	version = read_u16(&message.body);
-	sockets = read_u32(&message.body);
-	pins = read_u32(&message.body);
-	changes = read_u32(&message.body);
-	workers = read_u32(&message.body);
-	connections = read_u32(&message.body);
-	message_close(&message);
-	if (version != TAKEOVER_VERSION)
-		return fail(why, why_size, "greeting", -EPROTONOSUPPORT);
-	if (message.body.overrun || sockets > SOCKETS_MAX || workers > WORKERS_MAX ||
-	    changes > CHANGES_MAX || pins > TAKEOVER_PINS__MAX)
-		return fail(why, why_size, "greeting", -EBADMSG);
-	if (!all->kept && connections > capacity_room()) {
-		(void)snprintf(why, why_size,
-			       "it has %u connections, and the limit of open files here is enough "
-			       "for %u",
-			       connections, capacity_room());
-		return -EMFILE;
-	}
-	all->relay->adopted = calloc(sockets + 1, sizeof(struct adopted));
-	all->channels = calloc(workers + 1, sizeof(*all->channels));
-	all->changes = calloc(changes + 1, sizeof(*all->changes));
-	if (!all->relay->adopted || !all->channels || !all->changes)
-		return fail(why, why_size, "memory", -ENOMEM);
-	for (uint32_t i = 0; !err && i < sockets; i++)
-		err = receive_socket(all, why, why_size);
-	for (uint32_t i = 0; !err && i < pins; i++)
-		err = receive_pins(all, why, why_size);
-	for (uint32_t i = 0; !err && i < changes; i++)
-		err = receive_change(all, why, why_size);
-	for (uint32_t i = 0; !err && i < workers; i++)
-		err = receive_channel(all, why, why_size);
-	return err;
 }
 
 static int say_hello(const struct take_over_all *all)
@@ -232,24 +68,6 @@ static int knock(const char *path)
 	return message_peer_is_ours(fd) ? take_fd(&fd) : -EPERM;
 }
 
-static void drop_offer(struct take_over_all *all)
-{
-	for (size_t i = 0; i < all->relay->n_adopted; i++)
-		cleanup_close(&all->relay->adopted[i].fd);
-	free(TAKE_PTR(all->relay->adopted));
-	all->relay->n_adopted = 0;
-	for (unsigned i = 0; i < all->n_channels; i++)
-		cleanup_close(&all->channels[i]);
-	free(TAKE_PTR(all->channels));
-	all->n_channels = 0;
-	free(TAKE_PTR(all->changes));
-	all->n_changes = 0;
-	for (size_t i = 0; i < TAKEOVER_PINS__MAX; i++) {
-		cleanup_close(&all->pins[i].fd);
-		all->pins[i].fd = -1;
-	}
-}
-
 static int new_all(struct relay *relay, struct take_over_all **ret)
 {
 	struct take_over_all *all = calloc(1, sizeof(*all));
@@ -258,6 +76,13 @@ static int new_all(struct relay *relay, struct take_over_all **ret)
 		return -ENOMEM;
 	all->relay = relay;
 	all->fd = all->sessions = -1;
+	all->stop = signals_stop_open();
+	if (all->stop < 0) {
+		int err = all->stop;
+
+		free(all);
+		return err;
+	}
 	for (size_t i = 0; i < TAKEOVER_PINS__MAX; i++)
 		all->pins[i].fd = -1;
 	for (unsigned i = 0; i < TAKE_OVER_SOCKETS; i++)
@@ -273,13 +98,13 @@ int take_over_ask(const char *path, struct relay *relay, struct take_over_all **
 	int err = new_all(relay, &all);
 
 	if (err)
-		return fail(why, why_size, "memory", err);
+		return take_fail(why, why_size, "memory", err);
 	all->fd = knock(path);
-	err = all->fd < 0 ? fail(why, why_size, path, all->fd) : 0;
+	err = all->fd < 0 ? take_fail(why, why_size, path, all->fd) : 0;
 	if (!err)
 		(void)say_hello(all); /* refused without a hearing: the answer tells */
 	if (!err)
-		err = receive_all(all, why, why_size);
+		err = take_offer(all, why, why_size);
 	if (err) {
 		take_over_end(all);
 		return err;
@@ -293,7 +118,7 @@ static int look(struct take_over_all *all, char *why, size_t why_size)
 {
 	int err = socket_set_int(all->fd, SOL_SOCKET, SO_PEEK_OFF, 0);
 
-	return err ? fail(why, why_size, "SO_PEEK_OFF", err) : receive_all(all, why, why_size);
+	return err ? take_fail(why, why_size, "SO_PEEK_OFF", err) : take_offer(all, why, why_size);
 }
 
 int take_over_kept(int fds[STORE_PART__MAX], struct relay *relay, struct take_over_all **ret)
@@ -311,7 +136,7 @@ int take_over_kept(int fds[STORE_PART__MAX], struct relay *relay, struct take_ov
 		log_warn("takeover.refused reason=\"%s\" action=\"listening sockets are opened "
 			 "anew\"",
 			 why);
-		drop_offer(all);
+		take_drop(all);
 		cleanup_close(&all->fd);
 		all->fd = -1;
 	}
@@ -365,18 +190,28 @@ int take_over_prepared(struct take_over_all *all, char *why, size_t why_size)
 	struct message message;
 	int err;
 
+	if (take_is_told(all))
+		return take_called_off(why, why_size);
 	if (all->kept) {
 		kept_close(all->relay);
 		return 0;
 	}
 	err = say_prepared(all);
 	if (err)
-		(void)fail(why, why_size, "no answer", err);
+		(void)take_fail(why, why_size, "no answer", err);
 	else
-		err = await(all, TAKEOVER_CLEAR, ANSWER_MS, &message, why, why_size);
+		err = take_await(all, TAKEOVER_CLEAR, TAKE_ANSWER_MS, &message, why, why_size);
 	if (!err)
 		message_close(&message);
 	return goes_on_alone(all, err) ? 0 : err;
+}
+
+int take_over_begun(struct take_over_all *all, char *why, size_t why_size)
+{
+	if (take_is_told(all))
+		return take_called_off(why, why_size);
+	all->begun = true;
+	return 0;
 }
 
 int take_over_workers(struct take_over_all *all)
@@ -426,7 +261,7 @@ static void take_kept(struct take_over_all *all)
 	struct message message;
 	char why[256] = "no listening sockets were kept";
 	int err = all->fd < 0 ? -ENOENT
-			      : await(all, TAKEOVER_TOTALS, 0, &message, why, sizeof(why));
+			      : take_await(all, TAKEOVER_TOTALS, 0, &message, why, sizeof(why));
 
 	if (!err) {
 		add_totals(all, &message);
@@ -461,9 +296,9 @@ void take_over_connections(struct take_over_all *all)
 	}
 	err = message_send_word(all->fd, TAKEOVER_BEGIN);
 	if (err)
-		(void)fail(why, sizeof(why), "no answer", err);
+		(void)take_fail(why, sizeof(why), "no answer", err);
 	else
-		err = await(all, TAKEOVER_TOTALS, CONNECTIONS_MS, &message, why, sizeof(why));
+		err = take_await(all, TAKEOVER_TOTALS, CONNECTIONS_MS, &message, why, sizeof(why));
 	if (!err) {
 		add_totals(all, &message);
 		message_close(&message);
@@ -490,10 +325,11 @@ void take_over_end(struct take_over_all *all)
 {
 	if (!all)
 		return;
-	drop_offer(all);
+	take_drop(all);
 	for (unsigned i = 0; i < TAKE_OVER_SOCKETS; i++)
 		cleanup_close(&all->sockets[i]);
 	cleanup_close(&all->fd);
 	cleanup_close(&all->sessions);
+	cleanup_close(&all->stop);
 	free(all);
 }

@@ -42,6 +42,10 @@ void take_over_changes(const struct take_over_all *all, struct change *change);
 /* All is loaded, all is bound: have the other one let go of the inline engine. 0 or -errno. */
 int take_over_prepared(struct take_over_all *all, char *why, size_t why_size);
 
+/* From here on it goes to its end, whatever comes. 0, or -ECANCELED with why: SIGTERM or SIGINT has
+ * come before, and waits for whoever reads it. */
+int take_over_begun(struct take_over_all *all, char *why, size_t why_size);
+
 /* The workers are about to start: they will get connections. 0 or -errno. */
 int take_over_workers(struct take_over_all *all);
 

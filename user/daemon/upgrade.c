@@ -55,6 +55,13 @@ int upgrade_begin(struct upgrade *upgrade, struct relay *relay, bool ask)
 	return take_over_kept(upgrade->kept, relay, &upgrade->from);
 }
 
+static int failed(int err, const char *why)
+{
+	if (err)
+		log_error("takeover.failed reason=\"%s\" action=\"all stays where it is\"", why);
+	return err;
+}
+
 int upgrade_prepared(struct upgrade *upgrade)
 {
 	char why[256] = "";
@@ -65,9 +72,14 @@ int upgrade_prepared(struct upgrade *upgrade)
 	err = take_over_prepared(upgrade->from, why, sizeof(why));
 	if (!err)
 		err = take_over_workers(upgrade->from);
-	if (err)
-		log_error("takeover.failed reason=\"%s\" action=\"the other daemon goes on\"", why);
-	return err;
+	return failed(err, why);
+}
+
+int upgrade_begun(struct upgrade *upgrade)
+{
+	char why[256] = "";
+
+	return upgrade->from ? failed(take_over_begun(upgrade->from, why, sizeof(why)), why) : 0;
 }
 
 void upgrade_connections(struct upgrade *upgrade)

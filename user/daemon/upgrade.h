@@ -27,6 +27,10 @@ int upgrade_begin(struct upgrade *upgrade, struct relay *relay, bool ask);
  * owners. 0 or -errno. */
 int upgrade_prepared(struct upgrade *upgrade);
 
+/* The last moment before the workers start, and take what comes: is it still wanted? 0, or -ECANCELED: it was
+ * told to stop, and has said so. */
+int upgrade_begun(struct upgrade *upgrade);
+
 /* The workers run: they take the connections on. */
 void upgrade_connections(struct upgrade *upgrade);
 

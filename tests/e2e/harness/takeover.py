@@ -2,12 +2,24 @@
 """A daemon that takes over, played by the test: it says what the protocol says, as far as the test wants."""
 import array
 import os
+import signal
 import socket
 import struct
 
 MAGIC = 0x4F545055
 (HELLO, REFUSED, WELCOME, LISTENER, PINS, CHANGE, CHANNEL, PREPARED, CLEAR, BEGIN, TOTALS, COMMITTED, SESSION, TAKEN, LEFT) = range(1, 16)
 VERSION = 2
+NO_TOTALS = struct.pack("=QQQ", 0, 0, 0)
+
+
+def spawn_told(daemon, number):
+    """A daemon that is told to stop before it has begun to look."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        daemon.spawn()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    os.kill(daemon.pid, number)
 
 
 class End:
@@ -35,6 +47,26 @@ class End:
 
     def close(self):
         self.sock.close()
+
+
+class Host:
+    """The daemon that runs, played as well: what it has is a greeting."""
+
+    def __init__(self, path):
+        self.door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.door.bind(path)
+        self.door.listen(1)
+        self.door.settimeout(10)
+
+    def welcome(self):
+        """Whoever comes, once it has its answer."""
+        guest = End(self.door.accept()[0])
+        assert guest.hear()[0] == HELLO
+        guest.say(WELCOME, struct.pack("=HIIIII", VERSION, 0, 0, 0, 0, 0))
+        return guest
+
+    def close(self):
+        self.door.close()
 
 
 class Guest(End):

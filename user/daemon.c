@@ -370,10 +370,11 @@ static int open_loop(struct daemon *daemon)
 
 static int start(struct daemon *daemon)
 {
-	int err = privileges_prepare(conf_of(daemon), &daemon->privileges);
+	const struct conf *conf = conf_of(daemon);
+	int err = privileges_prepare(conf, &daemon->privileges);
 
 	if (!err)
-		err = activation_take(conf_of(daemon), &daemon->relay.inherited,
+		err = activation_take(conf, &daemon->relay.inherited,
 				      daemon->services.upgrade.kept);
 	if (!err)
 		err = open_loop(daemon);
@@ -385,32 +386,31 @@ static int start(struct daemon *daemon)
 		return err;
 	set_up_change(daemon);
 	take_over_changes(daemon->services.upgrade.from, &daemon->change);
-	err = open_relay(daemon, conf_of(daemon));
+	err = open_relay(daemon, conf);
 	if (!err)
 		err = open_listeners(daemon);
 	daemon->observe.loop = daemon->loop;
 	if (!err)
 		err = upgrade_prepared(&daemon->services.upgrade);
 	if (!err)
-		err = kernel_side_deny(conf_of(daemon), daemon->loop, &daemon->relay.deny);
+		err = kernel_side_deny(conf, daemon->loop, &daemon->relay.deny);
 	if (!err && !daemon->services.upgrade.from) /* else the other one has it for now */
-		err = observe_open(&daemon->observe, &conf_of(daemon)->metrics);
+		err = observe_open(&daemon->observe, &conf->metrics);
 	/* Last of what may fail on this host: what it attaches stays. */
 	if (!err)
 		err = open_inline(daemon);
 	if (!err && !daemon->services.upgrade.from)
-		services_open(&daemon->services, &daemon->self, conf_of(daemon));
+		services_open(&daemon->services, &daemon->self, conf);
 	store_prepare(&daemon->services.store);
 	if (!err)
-		err = privileges_enter(&daemon->privileges, conf_of(daemon), &daemon->relay,
-				       daemon->engine);
-	daemon->change.sandboxed = conf_of(daemon)->sandbox;
+		err = privileges_enter(&daemon->privileges, conf, &daemon->relay, daemon->engine);
+	daemon->change.sandboxed = conf->sandbox;
 	if (!err)
 		err = upgrade_begun(&daemon->services.upgrade);
 	if (!err)
 		err = start_threads(daemon);
 	if (!err)
-		services_take_over(&daemon->services, &daemon->self, conf_of(daemon));
+		services_take_over(&daemon->services, &daemon->self, conf);
 	return err;
 }
 
@@ -438,6 +438,7 @@ static void stop(struct daemon *daemon)
 	inherited_free(&relay->inherited);
 	limits_free(relay->limits);
 	services_end(&daemon->services);
+	observe_end(&daemon->observe);
 	free(relay->served);
 	(void)sem_destroy(&relay->updated);
 	mailbox_close(&relay->answers);

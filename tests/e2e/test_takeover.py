@@ -506,3 +506,46 @@ def test_inline_changes_hands(inline):
     c.go(1)
     new = inline.client(tx="v1:1,data:3000,data:40000,fin", rx="data:10000,eof", count=20, parallel=20)
     peer.assert_exact(c.finish() + new.finish(), s.finish(), None)
+
+
+def totals(daemon):
+    """Every counter that a process has of its own, by what status calls it."""
+    found = {}
+
+    def look(value, path):
+        for key, item in value.items() if isinstance(value, dict) else ((i.get("name", i.get("address")), i) for i in value):
+            if isinstance(item, (dict, list)) and key not in ("changed", "process", "kernel_path", "maps", "programs"):
+                look(item, (*path, key))
+            elif isinstance(item, int) and key not in NO_TOTALS:
+                found[(*path, key)] = item
+    look(json.loads(daemon.ask("status", "--json")), ())
+    return found
+
+
+NO_TOTALS = ("pid", "started", "uptime_seconds", "generation", "workers", "connections", "last", "requests")
+
+
+def test_counters_go_on(inline):
+    """Of both engines, listeners, servers, the log, reloads: through a takeover that comes to nothing, and two that do not."""
+    text = i.listener("app", 80) + d.listener("web", bind="*:8082", path="copy") + d.backend(server="127.0.0.1:3000")
+    first = inline.start(text)
+    Recorder(inline.net.host, 3000)
+    Recorder(inline.net.host, 80, HOST4)
+    for port in 80, 8082, 8082:
+        assert echo(inline.net.client, HOST4, port)
+    first.ask("reload")
+    first.records(3, event="end")
+    first.ask("reload")
+    before = totals(first)
+    print(before)
+    assert sum(before.values()) > 20
+    guest = Guest(door(inline))
+    guest.hello()
+    guest.prepared()
+    guest.die()
+    until(lambda: len(first.events("inline.on")) == 2, "the old daemon has the engine again")
+    after = totals(first)
+    assert not {key: (n, after[key]) for key, n in before.items() if after[key] < n}
+    for _ in range(2):
+        after = totals(take_over(inline, text))
+        assert not {key: (n, after[key]) for key, n in before.items() if after[key] < n}

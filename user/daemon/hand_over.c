@@ -154,21 +154,28 @@ static int on_prepared(struct hand_over_door *door, struct reader *body)
 	return message_send_word(door->guest.fd, TAKEOVER_CLEAR);
 }
 
+static void free_stats(struct stats **stats)
+{
+	stats_free(*stats);
+}
+
 static int say_totals(struct hand_over_door *door)
 {
 	struct relay *relay = door->host.relay;
+	struct offer_last last = {
+		.relay = relay,
+		.handed = __atomic_load_n(&relay->handed, __ATOMIC_RELAXED) - door->before,
+		.control = door->host.control(door->host.context),
+		.door = door->door.fd,
+	};
+	_cleanup_(free_stats) struct stats *stats = NULL;
+	int err = door->host.figures(door->host.context, &stats);
 
+	last.stats = stats;
 	door->stage = TOTALLED;
 	door->host.services(door->host.context, true);
 	(void)loop_timer_arm(door->host.loop, &door->patience, ANSWER_US);
-	return offer_totals(
-		&(struct offer_last){
-			.relay = relay,
-			.handed = __atomic_load_n(&relay->handed, __ATOMIC_RELAXED) - door->before,
-			.control = door->host.control(door->host.context),
-			.door = door->door.fd,
-		},
-		door->guest.fd);
+	return err ? err : offer_totals(&last, door->guest.fd);
 }
 
 static int on_begin(struct hand_over_door *door)

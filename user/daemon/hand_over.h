@@ -12,6 +12,7 @@
 
 #include "change/change.h"
 #include "loop/loop.h"
+#include "obs/stats.h"
 #include "relay/relay.h"
 
 struct hand_over_door;
@@ -24,7 +25,8 @@ struct hand_over_host {
 	struct relay *relay;
 	struct change *change;
 	void (*inline_engine)(void *context, bool let_go);
-	void (*services)(void *context, bool let_go); /* control socket and the like */
+	void (*services)(void *context, bool let_go);      /* control socket and the like */
+	int (*figures)(void *context, struct stats **ret); /* all; 0 or -errno */
 	int (*control)(void *context); /* the control socket, to be shared; -1: none */
 	/* Another has all: end with the last connection that stayed. */
 	void (*retire)(void *context);

@@ -20,6 +20,7 @@ int observe_take(const struct observe *observe, struct stats **ret)
 		.began_us = observe->began_us,
 		.draining = *observe->draining || observe->change->host_drained,
 		.reloads = &observe->change->reloads,
+		.before = &observe->before,
 	};
 
 	return snapshot_take(&from, ret);
@@ -84,6 +85,25 @@ void observe_again(struct observe *observe)
 
 	if (observe_open(observe, &addr) || observe_run(observe))
 		observe_close(observe);
+}
+
+void observe_end(struct observe *observe)
+{
+	totals_free(&observe->before);
+}
+
+void observe_keep_inline(struct observe *observe)
+{
+	struct stats *stats;
+	int err = *observe->engine ? observe_take(observe, &stats) : 0;
+
+	if (!err && *observe->engine) {
+		err = totals_keep_inline(&observe->before, stats);
+		stats_free(stats);
+	}
+	if (err)
+		log_warn("takeover.totals reason=\"%s\" action=\"counters of inline begin anew\"",
+			 strerror(-err));
 }
 
 void observe_last(const struct observe *observe)

@@ -7,6 +7,7 @@
 #include "daemon/recover.h"
 #include "loop/loop.h"
 #include "obs/stats.h"
+#include "snapshot/totals.h"
 
 struct desk;
 struct metrics_server;
@@ -19,6 +20,7 @@ struct observe {
 	const struct change *change;
 	const bool *draining;
 	uint64_t started_us, began_us; /* CLOCK_REALTIME, CLOCK_MONOTONIC */
+	struct totals before;          /* what others had counted; observe_end() */
 	struct recover recover;
 	struct up_addr addr; /* family 0: not wanted */
 	struct desk *desk;
@@ -28,6 +30,9 @@ struct observe {
 /* All figures, by the main thread, while a generation is served. 0 and *ret is the caller's
  * (stats_free()), or -ENOMEM. */
 int observe_take(const struct observe *observe, struct stats **ret);
+
+/* The inline engine goes, for now or for good: what it has counted stays. */
+void observe_keep_inline(struct observe *observe);
 
 /* The last line: what it all came to. */
 void observe_last(const struct observe *observe);
@@ -40,6 +45,9 @@ int observe_open(struct observe *observe, const struct up_addr *addr);
 int observe_run(struct observe *observe);
 
 void observe_close(struct observe *observe);
+
+/* Closed, and never asked again. */
+void observe_end(struct observe *observe);
 
 /* Open and run where it was, or is to be: after another daemon had the address. What fails is
  * said, and the daemon serves without. */

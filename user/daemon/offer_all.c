@@ -10,6 +10,7 @@
 #include "base/socket.h"
 #include "change/item.h"
 #include "relay/offer.h"
+#include "snapshot/totals.h"
 #include "takeover/message.h"
 #include "takeover/record.h"
 
@@ -215,24 +216,30 @@ int offer_all(struct relay *relay, const struct change *change, int fd, bool con
 	return err;
 }
 
+static int send_total(int fd, const struct stats *stats, size_t which)
+{
+	uint8_t buf[SMALL + TOTAL_BYTES];
+	struct writer w = message_begin(TAKEOVER_TOTAL, buf, sizeof(buf));
+
+	totals_write(stats, which, &w);
+	return say(fd, &w, buf, NULL, 0);
+}
+
 int offer_totals(const struct offer_last *last, int fd)
 {
-	const struct relay *relay = last->relay;
 	const int sockets[] = { last->control, last->door };
-	union {
-		struct stats_counts counts;
-		uint64_t numbers[sizeof(struct stats_counts) / sizeof(uint64_t)];
-	} all;
-	uint8_t buf[SMALL + sizeof(all)];
+	size_t n = totals_count(last->stats);
+	uint8_t buf[SMALL];
 	struct writer w = message_begin(TAKEOVER_TOTALS, buf, sizeof(buf));
+	int err;
 
-	relay_sum(relay, &all.counts);
 	write_u64(&w, last->handed);
-	write_u64(&w, __atomic_load_n(&relay->connections, __ATOMIC_RELAXED));
-	write_u64(&w, ARRAY_SIZE(all.numbers));
-	for (size_t i = 0; i < ARRAY_SIZE(all.numbers); i++)
-		write_u64(&w, all.numbers[i]);
-	return message_send(fd, &w, buf, sockets, last->control >= 0 ? ARRAY_SIZE(sockets) : 0);
+	write_u64(&w, __atomic_load_n(&last->relay->connections, __ATOMIC_RELAXED));
+	write_u32(&w, (uint32_t)n);
+	err = say(fd, &w, buf, sockets, last->control >= 0 ? ARRAY_SIZE(sockets) : 0);
+	for (size_t i = 0; !err && i < n; i++)
+		err = send_total(fd, last->stats, i);
+	return err;
 }
 
 void offered_free(struct offered *offered)

@@ -28,12 +28,13 @@ void offered_free(struct offered *offered);
 /* What all has come to. */
 struct offer_last {
 	const struct relay *relay;
+	const struct stats *stats;
 	uint64_t handed; /* connections */
 	int control,
 		door; /* the listening sockets by which daemons are asked, to be shared; -1: none */
 };
 
-/* 0 or -errno. */
+/* Waiting a little, as above. 0 or -errno. */
 int offer_totals(const struct offer_last *last, int fd);
 
 #endif

@@ -77,6 +77,7 @@ static void release_inline(void *context, bool let_go)
 	int err = 0;
 
 	if (let_go) {
+		observe_keep_inline(services->daemon->observe);
 		inline_leave(TAKE_PTR(*services->daemon->engine));
 		deny_let_go(deny);
 		return;
@@ -97,6 +98,13 @@ static void release_services(void *context, bool let_go)
 		observe_close(services->daemon->observe);
 	else
 		observe_again(services->daemon->observe);
+}
+
+static int figures(void *context, struct stats **ret)
+{
+	const struct services *services = context;
+
+	return observe_take(services->daemon->observe, ret);
 }
 
 static int control_socket(void *context)
@@ -126,6 +134,7 @@ void services_open(struct services *services, const struct services_daemon *daem
 		.inline_engine = release_inline,
 		.services = release_services,
 		.control = control_socket,
+		.figures = figures,
 		.retire = retire,
 	};
 
@@ -140,7 +149,7 @@ void services_take_over(struct services *services, const struct services_daemon 
 {
 	if (!services->upgrade.from)
 		return;
-	upgrade_connections(&services->upgrade);
+	upgrade_connections(&services->upgrade, &daemon->observe->before);
 	services_open(services, daemon, conf);
 	daemon->observe->addr = conf->metrics;
 	observe_again(daemon->observe);

@@ -111,14 +111,19 @@ static void on_stored(void *context)
 	struct store *store = context;
 	struct relay *relay = store->host->relay;
 	uint64_t handed = __atomic_load_n(&relay->handed, __ATOMIC_RELAXED);
+	struct stats *stats = NULL;
+	int err = store->host->figures(store->host->context, &stats);
 	const struct offer_last last = {
 		.relay = relay,
+		.stats = stats,
 		.handed = handed,
 		.control = store->host->control(store->host->context),
 		.door = hand_over_fd(store->door),
 	};
-	int err = offer_totals(&last, store->ours[STORE_PART_LISTENERS]);
 
+	if (!err)
+		err = offer_totals(&last, store->ours[STORE_PART_LISTENERS]);
+	stats_free(stats);
 	if (err)
 		log_warn("store.totals reason=\"%s\" action=\"counters begin anew\"",
 			 strerror(-err));

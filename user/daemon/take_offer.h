@@ -27,6 +27,7 @@ struct take_over_all {
 	char paths[TAKEOVER_PINS__MAX][128];
 	struct change_item *changes;
 	uint32_t n_changes;
+	struct totals *totals;          /* of the other one, the daemon's */
 	int sockets[TAKE_OVER_SOCKETS]; /* -1: none */
 	uint8_t buf[MESSAGE_MAX];
 };

@@ -232,27 +232,29 @@ int take_over_workers(struct take_over_all *all)
 	return 0;
 }
 
-static void add_totals(struct take_over_all *all, struct message *message)
+static int receive_totals(struct take_over_all *all, struct message *message, char *why,
+			  size_t why_size)
 {
-	struct reader *body = &message->body;
-	union {
-		struct stats_counts counts;
-		uint64_t numbers[sizeof(struct stats_counts) / sizeof(uint64_t)];
-	} counted = { 0 };
-	uint64_t taken = read_u64(body), kept = read_u64(body);
+	uint64_t taken = read_u64(&message->body), kept = read_u64(&message->body);
+	uint32_t n = read_u32(&message->body);
+	int err = 0;
 
-	/* Of a version that counts other things: counted anew. */
-	if (read_u64(body) == ARRAY_SIZE(counted.numbers)) {
-		for (size_t i = 0; i < ARRAY_SIZE(counted.numbers); i++)
-			counted.numbers[i] = read_u64(body);
-	}
-	all->relay->before = counted.counts;
 	for (unsigned i = 0; i < TAKE_OVER_SOCKETS; i++)
 		all->sockets[i] = message_take(message, i);
-	if (all->kept)
-		return;
-	log_info("takeover.taken connections=%llu kept_by_other=%llu", (unsigned long long)taken,
-		 (unsigned long long)kept);
+	message_close(message);
+	if (!all->kept)
+		log_info("takeover.taken connections=%llu kept_by_other=%llu",
+			 (unsigned long long)taken, (unsigned long long)kept);
+	for (uint32_t i = 0; !err && i < n; i++) {
+		err = take_await(all, TAKEOVER_TOTAL, TAKE_ANSWER_MS, message, why, why_size);
+		if (err)
+			break;
+		err = totals_read(&message->body, all->totals);
+		message_close(message);
+		if (err)
+			(void)take_fail(why, why_size, "counters", err);
+	}
+	return err;
 }
 
 static void take_kept(struct take_over_all *all)
@@ -260,29 +262,31 @@ static void take_kept(struct take_over_all *all)
 	struct relay *relay = all->relay;
 	struct message message;
 	char why[256] = "no listening sockets were kept";
-	int err = all->fd < 0 ? -ENOENT
-			      : take_await(all, TAKEOVER_TOTALS, 0, &message, why, sizeof(why));
+	bool told = false;
+	int err = -ENOENT;
 
-	if (!err) {
-		add_totals(all, &message);
-		message_close(&message);
-	} else {
+	if (all->fd >= 0)
+		err = take_await(all, TAKEOVER_TOTALS, 0, &message, why, sizeof(why));
+	told = !err;
+	if (!err)
+		err = receive_totals(all, &message, why, sizeof(why));
+	if (err)
 		log_warn("takeover.totals reason=\"%s\" action=\"counters begin anew\"", why);
-	}
 	kept_await(relay, all->sessions);
-	if (err) /* what is open or was reset had been accepted */
-		relay->before.accepted = relay->taken + relay->not_taken;
+	if (!told) /* what is open or was reset had been accepted */
+		all->totals->relay.accepted = relay->taken + relay->not_taken;
 	log_info("takeover.taken connections=%llu lost=%llu from=store",
 		 (unsigned long long)__atomic_load_n(&relay->taken, __ATOMIC_RELAXED),
 		 (unsigned long long)__atomic_load_n(&relay->not_taken, __ATOMIC_RELAXED));
 }
 
-void take_over_connections(struct take_over_all *all)
+void take_over_connections(struct take_over_all *all, struct totals *totals)
 {
 	struct message message;
 	char why[256] = "";
 	int err;
 
+	all->totals = totals;
 	if (all->kept) {
 		take_kept(all);
 		return;
@@ -299,12 +303,10 @@ void take_over_connections(struct take_over_all *all)
 		(void)take_fail(why, sizeof(why), "no answer", err);
 	else
 		err = take_await(all, TAKEOVER_TOTALS, CONNECTIONS_MS, &message, why, sizeof(why));
-	if (!err) {
-		add_totals(all, &message);
-		message_close(&message);
-	} else if (!goes_on_alone(all, err)) {
+	if (!err)
+		err = receive_totals(all, &message, why, sizeof(why));
+	if (err && !goes_on_alone(all, err))
 		log_warn("takeover.unfinished reason=\"%s\"", why);
-	}
 }
 
 int take_over_socket(struct take_over_all *all, enum take_over_socket which)

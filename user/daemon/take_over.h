@@ -16,6 +16,7 @@
 
 #include "daemon/store.h"
 #include "relay/relay.h"
+#include "snapshot/totals.h"
 #include "takeover/message.h"
 
 struct take_over_all;
@@ -50,8 +51,8 @@ int take_over_begun(struct take_over_all *all, char *why, size_t why_size);
 int take_over_workers(struct take_over_all *all);
 
 /* They run: take the connections on, and wait until the other one has no more to give. It
- * cannot fail any more. */
-void take_over_connections(struct take_over_all *all);
+ * cannot fail any more. What it had counted is added to totals. */
+void take_over_connections(struct take_over_all *all, struct totals *totals);
 
 /* What the other one was asked by, now to be ours. */
 enum take_over_socket { TAKE_OVER_CONTROL, TAKE_OVER_DOOR, TAKE_OVER_SOCKETS };

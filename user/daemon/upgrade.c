@@ -82,10 +82,10 @@ int upgrade_begun(struct upgrade *upgrade)
 	return upgrade->from ? failed(take_over_begun(upgrade->from, why, sizeof(why)), why) : 0;
 }
 
-void upgrade_connections(struct upgrade *upgrade)
+void upgrade_connections(struct upgrade *upgrade, struct totals *totals)
 {
 	if (upgrade->from)
-		take_over_connections(upgrade->from);
+		take_over_connections(upgrade->from, totals);
 }
 
 void upgrade_complete(struct upgrade *upgrade)

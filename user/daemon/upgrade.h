@@ -31,8 +31,8 @@ int upgrade_prepared(struct upgrade *upgrade);
  * told to stop, and has said so. */
 int upgrade_begun(struct upgrade *upgrade);
 
-/* The workers run: they take the connections on. */
-void upgrade_connections(struct upgrade *upgrade);
+/* The workers run: they take the connections on, and totals what was counted. */
+void upgrade_connections(struct upgrade *upgrade, struct totals *totals);
 
 /* All is taken on: the other one may end. */
 void upgrade_complete(struct upgrade *upgrade);

@@ -57,8 +57,7 @@ struct relay {
 	struct limits *limits;      /* connections per source and listener */
 	bool io_uring;              /* may be used where the host has it */
 	uint32_t max_connections;
-	uint32_t connections;       /* atomic: now */
-	struct stats_counts before; /* of the daemon that this one took over from */
+	uint32_t connections; /* atomic: now */
 	struct worker **workers;
 	struct mailbox answers; /* letters to the main thread */
 	unsigned n_workers;     /* 0: nothing is relayed yet */
@@ -178,7 +177,7 @@ void worker_look(struct worker *worker);
 /* A session came (1) or went (-1): the last one lets a draining worker stop. */
 void worker_count(struct worker *worker, int change);
 
-/* What all workers have counted, and those before them; by the main thread. */
+/* What all workers have counted; by the main thread. */
 void relay_sum(const struct relay *relay, struct stats_counts *ret);
 
 /* Connections that all workers show in the map of that name; any thread. */

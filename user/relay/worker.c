@@ -389,7 +389,7 @@ int worker_start(struct worker *worker)
 
 void relay_sum(const struct relay *relay, struct stats_counts *ret)
 {
-	*ret = relay->before;
+	*ret = (struct stats_counts){ 0 };
 	for (unsigned i = 0; i < relay->n_workers; i++)
 		stats_sum(ret, &relay->workers[i]->counts);
 }

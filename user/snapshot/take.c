@@ -173,6 +173,7 @@ int snapshot_take(const struct snapshot_from *from, struct stats **ret)
 	stats->log_on = relay->log != NULL;
 	stats->log_lines = relay->log ? client_log_lines(relay->log) : 0;
 	stats->log_dropped = relay->log ? client_log_dropped(relay->log) : 0;
+	totals_add(from->before, stats);
 	*ret = stats;
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include "inline/inline.h"
 #include "obs/stats.h"
 #include "relay/relay.h"
+#include "snapshot/totals.h"
 
 /* What is looked at; all of it is the caller's. */
 struct snapshot_from {
@@ -15,6 +16,7 @@ struct snapshot_from {
 	uint64_t began_us;            /* CLOCK_MONOTONIC of the same moment */
 	bool draining;                /* takes no new connections, or says so */
 	const struct stats_reload *reloads;
+	const struct totals *before; /* this daemon */
 };
 
 /* 0 and *ret is the caller's (stats_free()), or -ENOMEM. */

@@ -30,7 +30,8 @@ enum takeover_kind {
 	TAKEOVER_PREPARED,  /* new: it can serve; which listening sockets it serves */
 	TAKEOVER_CLEAR,     /* old: it has let go of the inline engine */
 	TAKEOVER_BEGIN,     /* new: it serves; connections may come */
-	TAKEOVER_TOTALS,    /* old: no more connections; its counters, and what it keeps */
+	TAKEOVER_TOTALS,    /* old: no more connections; how many it keeps, and what follows */
+	TAKEOVER_TOTAL,     /* old: some of its counters, by name */
 	TAKEOVER_COMMITTED, /* new: it has taken on everything else */
 	/* on channels */
 	TAKEOVER_SESSION, /* old: a connection */

@@ -549,3 +549,17 @@ def test_counters_go_on(inline):
     for _ in range(2):
         after = totals(take_over(inline, text))
         assert not {key: (n, after[key]) for key, n in before.items() if after[key] < n}
+
+
+def test_a_metrics_port_that_only_root_may_have(inline):
+    """Its socket goes over as well: nobody may bind it by then."""
+    text = d.section("unproxy", metrics=f"{HOST4}:918") + i.listener("app", 80)
+    inline.start(text)
+    for _ in range(2):
+        new = take_over(inline, text)
+        with inline.net.client.connect(HOST4, 918) as s:
+            s.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert s.recv(1000).startswith(b"HTTP/1.1 200 "), new.log()
+        assert not new.events("metrics.failed")
+    other = take_over(inline, text.replace(":918", ":919"))
+    assert other.events("metrics.failed"), "another address has to be bound, and may not be"

@@ -172,6 +172,7 @@ static int say_totals(struct hand_over_door *door)
 	int err = door->host.figures(door->host.context, &stats);
 
 	last.stats = stats;
+	last.metrics = door->host.metrics(door->host.context, &last.metrics_addr);
 	door->stage = TOTALLED;
 	door->host.services(door->host.context, true);
 	(void)loop_timer_arm(door->host.loop, &door->patience, ANSWER_US);

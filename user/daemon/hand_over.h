@@ -28,6 +28,7 @@ struct hand_over_host {
 	void (*services)(void *context, bool let_go);      /* control socket and the like */
 	int (*figures)(void *context, struct stats **ret); /* all; 0 or -errno */
 	int (*control)(void *context); /* the control socket, to be shared; -1: none */
+	int (*metrics)(void *context, struct up_addr *ret); /* ... of the metrics, and where */
 	/* Another has all: end with the last connection that stayed. */
 	void (*retire)(void *context);
 };

@@ -5,11 +5,15 @@
 #include <string.h>
 
 #include "base/addr.h"
+#include "base/cleanup.h"
+#include "base/socket.h"
 #include "daemon/announce.h"
 #include "obs/log.h"
 #include "obs/metrics_server.h"
 #include "snapshot/desk.h"
 #include "snapshot/take.h"
+
+#define BACKLOG 64
 
 int observe_take(const struct observe *observe, struct stats **ret)
 {
@@ -42,15 +46,19 @@ static int fetch(void *context, struct stats **ret)
 
 int observe_open(struct observe *observe, const struct up_addr *addr)
 {
-	struct metrics_params params = { .addr = *addr, .fetch = fetch };
+	struct metrics_params params = { .fetch = fetch };
 	char text[ADDR_TEXT_MAX];
-	int err;
+	int err = 0;
 
 	observe->addr = *addr;
 	if (!addr->family)
 		return 0;
 	recover_init(&observe->recover, observe->loop, &observe->relay->generations);
-	err = desk_open(observe->loop, take, observe, &observe->desk);
+	if (observe->socket < 0)
+		err = observe->socket = socket_listen_alone(addr, BACKLOG);
+	params.fd = observe->socket;
+	if (err >= 0)
+		err = desk_open(observe->loop, take, observe, &observe->desk);
 	params.context = observe->desk;
 	if (!err)
 		err = metrics_server_open(&params, &observe->server);
@@ -87,8 +95,21 @@ void observe_again(struct observe *observe)
 		observe_close(observe);
 }
 
+void observe_have(struct observe *observe, const struct up_addr *addr, int socket)
+{
+	observe->addr = *addr;
+	observe->socket = socket;
+}
+
+void observe_let_go(struct observe *observe)
+{
+	cleanup_close(&observe->socket);
+	observe->socket = -1;
+}
+
 void observe_end(struct observe *observe)
 {
+	observe_let_go(observe);
 	totals_free(&observe->before);
 }
 

@@ -23,6 +23,7 @@ struct observe {
 	struct totals before;          /* what others had counted; observe_end() */
 	struct recover recover;
 	struct up_addr addr; /* family 0: not wanted */
+	int socket;          /* listens there, also while it is closed; -1: none */
 	struct desk *desk;
 	struct metrics_server *server; /* NULL: not open */
 };
@@ -37,7 +38,10 @@ void observe_keep_inline(struct observe *observe);
 /* The last line: what it all came to. */
 void observe_last(const struct observe *observe);
 
-/* Listen at addr, family 0: not at all. Says itself what fails. 0 or -errno; end with
+/* The daemon before gave its socket for that address, which becomes ours; -1: it did not. */
+void observe_have(struct observe *observe, const struct up_addr *addr, int socket);
+
+/* Listen at addr, unless a socket does, family 0: not at all. Says itself what fails. 0 or -errno; end with
  * observe_close() in any case. */
 int observe_open(struct observe *observe, const struct up_addr *addr);
 
@@ -45,6 +49,9 @@ int observe_open(struct observe *observe, const struct up_addr *addr);
 int observe_run(struct observe *observe);
 
 void observe_close(struct observe *observe);
+
+/* Nobody waits at the address any more, as far as this daemon is concerned. */
+void observe_let_go(struct observe *observe);
 
 /* Closed, and never asked again. */
 void observe_end(struct observe *observe);

@@ -227,7 +227,8 @@ static int send_total(int fd, const struct stats *stats, size_t which)
 
 int offer_totals(const struct offer_last *last, int fd)
 {
-	const int sockets[] = { last->control, last->door };
+	const int sockets[] = { last->control, last->door, last->metrics };
+	unsigned n_sockets = last->metrics < 0 ? 2 : 3;
 	size_t n = totals_count(last->stats);
 	uint8_t buf[SMALL];
 	struct writer w = message_begin(TAKEOVER_TOTALS, buf, sizeof(buf));
@@ -236,7 +237,8 @@ int offer_totals(const struct offer_last *last, int fd)
 	write_u64(&w, last->handed);
 	write_u64(&w, __atomic_load_n(&last->relay->connections, __ATOMIC_RELAXED));
 	write_u32(&w, (uint32_t)n);
-	err = say(fd, &w, buf, sockets, last->control >= 0 ? ARRAY_SIZE(sockets) : 0);
+	write_addr(&w, &last->metrics_addr);
+	err = say(fd, &w, buf, sockets, last->control >= 0 ? n_sockets : 0);
 	for (size_t i = 0; !err && i < n; i++)
 		err = send_total(fd, last->stats, i);
 	return err;

@@ -30,8 +30,9 @@ struct offer_last {
 	const struct relay *relay;
 	const struct stats *stats;
 	uint64_t handed; /* connections */
-	int control,
-		door; /* the listening sockets by which daemons are asked, to be shared; -1: none */
+	/* The listening sockets by which daemons are asked, to be shared; -1: none */
+	int control, door, metrics;
+	struct up_addr metrics_addr;
 };
 
 /* Waiting a little, as above. 0 or -errno. */

@@ -114,12 +114,21 @@ static int control_socket(void *context)
 	return ctl_fd(services->ctl);
 }
 
+static int metrics_socket(void *context, struct up_addr *ret)
+{
+	const struct services *services = context;
+
+	*ret = services->daemon->observe->addr;
+	return services->daemon->observe->socket;
+}
+
 static void retire(void *context)
 {
 	const struct services *services = context;
 
 	hand_over_let_go(services->upgrade.door);
 	ctl_let_go(services->ctl);
+	observe_let_go(services->daemon->observe);
 	services->daemon->drain(services->daemon->context);
 }
 
@@ -134,6 +143,7 @@ void services_open(struct services *services, const struct services_daemon *daem
 		.inline_engine = release_inline,
 		.services = release_services,
 		.control = control_socket,
+		.metrics = metrics_socket,
 		.figures = figures,
 		.retire = retire,
 	};
@@ -151,7 +161,8 @@ void services_take_over(struct services *services, const struct services_daemon 
 		return;
 	upgrade_connections(&services->upgrade, &daemon->observe->before);
 	services_open(services, daemon, conf);
-	daemon->observe->addr = conf->metrics;
+	observe_have(daemon->observe, &conf->metrics,
+		     take_over_metrics(services->upgrade.from, &conf->metrics));
 	observe_again(daemon->observe);
 	upgrade_complete(&services->upgrade);
 }

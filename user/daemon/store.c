@@ -113,7 +113,7 @@ static void on_stored(void *context)
 	uint64_t handed = __atomic_load_n(&relay->handed, __ATOMIC_RELAXED);
 	struct stats *stats = NULL;
 	int err = store->host->figures(store->host->context, &stats);
-	const struct offer_last last = {
+	struct offer_last last = {
 		.relay = relay,
 		.stats = stats,
 		.handed = handed,
@@ -121,6 +121,7 @@ static void on_stored(void *context)
 		.door = hand_over_fd(store->door),
 	};
 
+	last.metrics = store->host->metrics(store->host->context, &last.metrics_addr);
 	if (!err)
 		err = offer_totals(&last, store->ours[STORE_PART_LISTENERS]);
 	stats_free(stats);

@@ -29,6 +29,7 @@ struct take_over_all {
 	uint32_t n_changes;
 	struct totals *totals;          /* of the other one, the daemon's */
 	int sockets[TAKE_OVER_SOCKETS]; /* -1: none */
+	struct up_addr metrics;         /* where that one listens */
 	uint8_t buf[MESSAGE_MAX];
 };
 

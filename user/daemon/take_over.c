@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/addr.h"
 #include "base/cleanup.h"
 #include "base/socket.h"
 #include "change/item.h"
@@ -239,6 +240,7 @@ static int receive_totals(struct take_over_all *all, struct message *message, ch
 	uint32_t n = read_u32(&message->body);
 	int err = 0;
 
+	read_addr(&message->body, &all->metrics);
 	for (unsigned i = 0; i < TAKE_OVER_SOCKETS; i++)
 		all->sockets[i] = message_take(message, i);
 	message_close(message);
@@ -312,6 +314,11 @@ void take_over_connections(struct take_over_all *all, struct totals *totals)
 int take_over_socket(struct take_over_all *all, enum take_over_socket which)
 {
 	return all ? take_fd(&all->sockets[which]) : -1;
+}
+
+int take_over_metrics(struct take_over_all *all, const struct up_addr *addr)
+{
+	return addr_equal(addr, &all->metrics) ? take_over_socket(all, TAKE_OVER_METRICS) : -1;
 }
 
 void take_over_commit(struct take_over_all *all)

@@ -55,11 +55,14 @@ int take_over_workers(struct take_over_all *all);
 void take_over_connections(struct take_over_all *all, struct totals *totals);
 
 /* What the other one was asked by, now to be ours. */
-enum take_over_socket { TAKE_OVER_CONTROL, TAKE_OVER_DOOR, TAKE_OVER_SOCKETS };
+enum take_over_socket { TAKE_OVER_CONTROL, TAKE_OVER_DOOR, TAKE_OVER_METRICS, TAKE_OVER_SOCKETS };
 
 /* The listening socket, the caller's: after take_over_connections(), once. -1: it gave none. all:
  * NULL is allowed. */
 int take_over_socket(struct take_over_all *all, enum take_over_socket which);
+
+/* The one of the metrics, if that is where they are to be. As above. */
+int take_over_metrics(struct take_over_all *all, const struct up_addr *addr);
 
 /* All else is taken on, too: the other one may end. */
 void take_over_commit(struct take_over_all *all);

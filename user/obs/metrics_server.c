@@ -7,6 +7,7 @@
 #include "obs/metrics_server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,10 +18,8 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/socket.h"
 #include "obs/metrics.h"
 
-#define BACKLOG 64
 #define CLIENTS_MAX 32
 #define CLIENT_BYTES 8192U /* of a request's head */
 #define CLIENT_TIMEOUT_S 5U
@@ -227,9 +226,9 @@ int metrics_server_open(const struct metrics_params *params, struct metrics_serv
 	server->params = *params;
 	for (size_t i = 0; i < CLIENTS_MAX; i++)
 		server->clients[i].fd = -1;
-	server->fd = socket_listen_alone(&params->addr, BACKLOG);
+	server->fd = fcntl(params->fd, F_DUPFD_CLOEXEC, 0);
 	if (server->fd < 0) {
-		int err = server->fd;
+		int err = -errno;
 
 		free(server);
 		return err;
@@ -241,10 +240,11 @@ int metrics_server_open(const struct metrics_params *params, struct metrics_serv
 int metrics_server_run(struct metrics_server *server)
 {
 	server->http =
-		MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-				 on_request, server, MHD_OPTION_EXTERNAL_LOGGER, ignore, NULL,
-				 MHD_OPTION_LISTEN_SOCKET, server->fd, MHD_OPTION_CONNECTION_LIMIT,
-				 2 * CLIENTS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, CLIENT_TIMEOUT_S,
+		MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0,
+				 NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, ignore,
+				 NULL, MHD_OPTION_LISTEN_SOCKET, server->fd,
+				 MHD_OPTION_CONNECTION_LIMIT, 2 * CLIENTS_MAX,
+				 MHD_OPTION_CONNECTION_TIMEOUT, CLIENT_TIMEOUT_S,
 				 MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CLIENT_BYTES,
 				 MHD_OPTION_NOTIFY_CONNECTION, on_client, server, MHD_OPTION_END);
 	if (!server->http)
@@ -257,8 +257,11 @@ void metrics_server_close(struct metrics_server *server)
 {
 	if (!server)
 		return;
-	if (server->http)
+	if (server->http) {
+		/* Else it is shut down, for all who have it. */
+		server->fd = MHD_quiesce_daemon(server->http);
 		MHD_stop_daemon(server->http);
+	}
 	if (server->fd >= 0)
 		(void)close(server->fd);
 	stats_free(server->stats);

@@ -12,14 +12,14 @@
 struct metrics_server;
 
 struct metrics_params {
-	struct up_addr addr;
+	int fd; /* listens, and stays the caller's */
 	/* A snapshot for the caller: 0, or -errno when none is to be had. Called by the
 	 * server's thread, a few times a second at most. */
 	int (*fetch)(void *context, struct stats **ret);
 	void *context;
 };
 
-/* Listen; nobody is served yet. Returns 0 and gives *ret to the caller, or -errno. */
+/* Nobody is served yet. Returns 0 and gives *ret to the caller, or -errno. */
 int metrics_server_open(const struct metrics_params *params, struct metrics_server **ret);
 
 /* Serve. 0 or -errno. */

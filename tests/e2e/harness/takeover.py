@@ -9,7 +9,7 @@ import struct
 MAGIC = 0x4F545055
 (HELLO, REFUSED, WELCOME, LISTENER, PINS, CHANGE, CHANNEL, PREPARED, CLEAR, BEGIN, TOTALS, TOTAL, COMMITTED, SESSION, TAKEN, LEFT) = range(1, 17)
 VERSION = 2
-NO_TOTALS = struct.pack("=QQI", 0, 0, 0)
+NO_TOTALS = struct.pack("=QQI19x", 0, 0, 0)
 
 
 def spawn_told(daemon, number):

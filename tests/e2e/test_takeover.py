@@ -508,6 +508,24 @@ def test_inline_changes_hands(inline):
     peer.assert_exact(c.finish() + new.finish(), s.finish(), None)
 
 
+def test_a_daemon_that_stops(bench):
+    """It changes nothing any more, and says so; who would take over from it is told so, and its connections go on to their end."""
+    text = d.one_path("copy", "127.0.0.1:3000")
+    old = bench.daemon(text)
+    c, s = open_some(bench, 3)
+    os.kill(old.pid, signal.SIGTERM)
+    old.wait_for("drain.start")
+    for words in (("reload",), ("ready",), ("drain",), ("listener", "main", "ready"), ("backend", "main", "server", "127.0.0.1:3001", "add")):
+        said = bench.net.host.popen([tools.UNPROXY, *words, "--control", old.control], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert "(stopping)" in said.communicate(timeout=10)[0] and said.returncode == 1, words
+    new = successor(bench, text).spawn()
+    assert new.exit_code() == 1
+    assert new.events("takeover.refused")[0]["reason"] == "it is stopping, and ends with its last connection", new.log()
+    c.go(1)
+    peer.assert_scripts(c.finish(), 3)
+    assert old.exit_code(20) == 0
+
+
 def totals(daemon):
     """Every counter that a process has of its own, by what status calls it."""
     found = {}

@@ -32,8 +32,11 @@ int ctl_cmd_reload(struct ctl_request *request)
 {
 	struct conf_error error;
 	json_t *report = NULL;
+	int err = change_reload(request->context->change, &report, &error);
 
-	if (change_reload(request->context->change, &report, &error))
+	if (err == -ESHUTDOWN || err == -EBUSY)
+		return fail(request, err, &error);
+	if (err)
 		return ctl_fail(request, "refused", "%s", error.text);
 	return ctl_reply(request, report);
 }

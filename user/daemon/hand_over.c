@@ -275,6 +275,8 @@ static const char *objection(const struct hand_over_door *door, int fd)
 		return "neither root nor the daemon's user";
 	if (hand_over_is_busy(door))
 		return "another takeover is under way";
+	if (door->host.change->stopping) /* some of its workers may have ended */
+		return "it is stopping, and ends with its last connection";
 	return NULL;
 }
 

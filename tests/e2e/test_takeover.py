@@ -431,6 +431,8 @@ def test_another_configuration_other_workers(bench):
     take_over(bench, conf(1))
     take_over(bench, conf(4, max_connections=7))
     take_over(bench, conf(2, gone=False, max_connections=7), kept=3)
+    left = bench.daemons[-1].events("takeover.left")
+    assert [(e["connections"], e["reason"]) for e in left] == [("3", "no such listener or server here")]
     pair(8080)
     assert ask(bench.net.client, HOST4, 8080, headers.v1()) == (b"", "rst"), "the eighth"
 

@@ -307,6 +307,7 @@ void take_over_connections(struct take_over_all *all, struct totals *totals)
 		err = take_await(all, TAKEOVER_TOTALS, CONNECTIONS_MS, &message, why, sizeof(why));
 	if (!err)
 		err = receive_totals(all, &message, why, sizeof(why));
+	take_over_say_left(all->relay);
 	if (err && !goes_on_alone(all, err))
 		log_warn("takeover.unfinished reason=\"%s\"", why);
 }

@@ -80,6 +80,8 @@ struct relay {
 	int taken_fd;       /* eventfd: each worker adds one when there is no more */
 	uint64_t taken;     /* atomic: connections */
 	uint64_t not_taken; /* atomic: ... that were reset instead */
+	uint64_t left;      /* atomic: ... that stay with a daemon that lives */
+	int left_err;       /* atomic: why the last of these did */
 };
 
 /* Nothing is open yet. */

@@ -133,6 +133,24 @@ static int take_kept(struct take_over *take, struct message *message)
 	return 0;
 }
 
+/* Any of the reasons will do as the example. */
+static void note_left(struct relay *relay, int err)
+{
+	__atomic_store_n(&relay->left_err, err, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&relay->left, 1, __ATOMIC_RELEASE);
+}
+
+void take_over_say_left(const struct relay *relay)
+{
+	uint64_t left = __atomic_load_n(&relay->left, __ATOMIC_ACQUIRE);
+
+	if (left)
+		log_warn("takeover.left connections=%llu reason=\"%s\" action=\"the old process "
+			 "keeps them\"",
+			 (unsigned long long)left,
+			 why_not(__atomic_load_n(&relay->left_err, __ATOMIC_RELAXED)));
+}
+
 /* One of a daemon that lives: ours from the moment that our word has been taken. 0 or -errno. */
 static int take_session(struct take_over *take, struct message *message)
 {
@@ -141,8 +159,7 @@ static int take_session(struct take_over *take, struct message *message)
 	int err = read_session(take, message, &handed, &session);
 
 	if (err) {
-		log_warn("takeover.left reason=\"%s\" action=\"the old process keeps it\"",
-			 why_not(err));
+		note_left(take->worker->relay, err);
 		return message_send_word(take->channel.fd, TAKEOVER_LEFT);
 	}
 	err = message_send_word(take->channel.fd, TAKEOVER_TAKEN);

@@ -17,6 +17,10 @@ int take_over_add(struct worker *worker, int channel, bool kept);
 /* By the worker, when it has its first rules. */
 void take_over_begin(struct worker *worker);
 
+/* How many stay with the other daemon, in one line of the log; nothing where all came. Main
+ * thread, when no more will come. */
+void take_over_say_left(const struct relay *relay);
+
 /* With the worker. */
 void take_over_free(struct worker *worker);
 

@@ -439,11 +439,8 @@ static void stop(struct daemon *daemon)
 	limits_free(relay->limits);
 	services_end(&daemon->services);
 	observe_end(&daemon->observe);
-	free(relay->served);
-	(void)sem_destroy(&relay->updated);
 	mailbox_close(&relay->answers);
-	(void)sem_destroy(&relay->offered);
-	cleanup_close(&relay->taken_fd);
+	relay_end(relay);
 	cleanup_close(&daemon->done.fd);
 	cleanup_close(&daemon->signals.fd);
 	loop_free(daemon->loop);

@@ -179,6 +179,9 @@ void worker_look(struct worker *worker);
 /* A session came (1) or went (-1): the last one lets a draining worker stop. */
 void worker_count(struct worker *worker, int change);
 
+/* What the workers shared, when they are gone. */
+void relay_end(struct relay *relay);
+
 /* What all workers have counted; by the main thread. */
 void relay_sum(const struct relay *relay, struct stats_counts *ret);
 

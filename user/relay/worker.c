@@ -387,6 +387,14 @@ int worker_start(struct worker *worker)
 	return -pthread_create(&worker->thread, NULL, run, worker);
 }
 
+void relay_end(struct relay *relay)
+{
+	free(TAKE_PTR(relay->served));
+	(void)sem_destroy(&relay->updated);
+	(void)sem_destroy(&relay->offered);
+	cleanup_close(&relay->taken_fd);
+}
+
 void relay_sum(const struct relay *relay, struct stats_counts *ret)
 {
 	*ret = (struct stats_counts){ 0 };

@@ -103,6 +103,20 @@ def test_the_daemon_that_runs(bench, tmp_path):
     assert asked() == {"daemon": [("WARN", f"none runs: nobody answers at {daemon.control}, which a dead one left")]}
 
 
+def test_another_file_than_the_daemons(bench, tmp_path):
+    """Its listeners are not the daemon's: no test connection, and the mend is one. --control names the daemon to ask."""
+    daemon = bench.daemon(d.listener() + d.backend())
+    app = Recorder(bench.net.host, d.BACKEND_PORT)
+    file = tmp_path / "another.conf"
+    file.write_text(d.section("unproxy", control="off") + d.listener("other") + d.backend())
+    found = doctor(bench.net.host, "--control", daemon.control, "-c", file)[1]
+    assert ("WARN", f"the daemon that runs serves another: {daemon.file}") in found["configuration"]
+    assert found["listener other"] == [("WARN", "the daemon that runs has no such listener: no test connection")]
+    assert not any(bytes(s) for s in app.seen)
+    found = doctor(bench.net.host, f"--control={daemon.control}")[1]
+    assert found["configuration"] == [("SKIP", "none given")] and levels(found, "daemon") == ["OK"]
+
+
 def test_somebody_elses_port(bench):
     text = d.listener() + d.backend()
     daemon = bench.daemon(text, start=False)

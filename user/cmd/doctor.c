@@ -11,7 +11,7 @@
 #include "doctor/doctor.h"
 
 const char cmd_doctor_usage[] =
-	"usage: unproxy doctor [--json] [-c FILE | flags]\n"
+	"usage: unproxy doctor [--json] [--control FILE] [-c FILE | flags]\n"
 	"\n"
 	"Looks at the kernel, the host and, if there is a configuration, at its servers and\n"
 	"listeners, and asks a daemon that runs how it fares. A line for each check: OK, WARN,\n"
@@ -20,7 +20,8 @@ const char cmd_doctor_usage[] =
 	"on this host would.\n"
 	"Exit code: 0, or 1 if anything is FAIL.\n"
 	"\n"
-	"  --json                     one object, for machines\n\n" FLAGS_HELP;
+	"  --json                     one object, for machines\n"
+	"  --control FILE             beside -c FILE, too: the daemon to ask\n\n" FLAGS_HELP;
 
 /* Without a word, and without a file at the usual place: the host alone. */
 static bool has_conf(int argc)
@@ -33,11 +34,14 @@ static void cleanup_status(json_t **status)
 	json_decref(*status);
 }
 
-static void examine(const struct conf *conf, struct report *report)
+/* control: NULL: what the configuration says, or else the usual one. */
+static void examine(const struct conf *conf, const char *control, struct report *report)
 {
 	_cleanup_(cleanup_status) json_t *status = NULL;
 	struct doctor_daemon daemon = { .control = conf ? conf->control : ASK_DEFAULT_PATH };
 
+	if (control)
+		daemon.control = control;
 	if (daemon.control)
 		daemon.err = ask_quietly(daemon.control, "status", &status);
 	daemon.status = status;
@@ -49,6 +53,7 @@ int cmd_doctor(int argc, char **argv)
 	_cleanup_(conf_freep) struct conf *conf = NULL;
 	_cleanup_(report_free) struct report report = { 0 };
 	bool json = flags_take(&argc, argv, "--json");
+	const char *control = flags_take_value(&argc, argv, "--control");
 	struct conf_error error = { "" };
 	int code = 0;
 
@@ -62,7 +67,7 @@ int cmd_doctor(int argc, char **argv)
 	else if (!conf)
 		report_add(&report, FINDING_SKIP, "configuration",
 			   "unproxy doctor -c FILE: listeners and servers, too", "none given");
-	examine(conf, &report);
+	examine(conf, control, &report);
 	code = json ? report_print_json(&report, stdout) : report_print(&report, stdout);
 	return code < 0 || report.counts[FINDING_FAIL] ? EXIT_FAILURE : EXIT_SUCCESS;
 }

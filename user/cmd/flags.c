@@ -109,6 +109,24 @@ bool flags_take(int *argc, char **argv, const char *word)
 	return true;
 }
 
+const char *flags_take_value(int *argc, char **argv, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (int i = 1; i < *argc; i++) {
+		bool joined = strncmp(argv[i], word, len) == 0 && argv[i][len] == '=';
+		const char *value = joined ? argv[i] + len + 1 : argv[i + 1];
+		int n = joined ? 1 : 2;
+
+		if (!value || (!joined && strcmp(argv[i], word) != 0))
+			continue;
+		*argc -= n;
+		memmove(&argv[i], &argv[i + n], (size_t)(*argc - i + 1) * sizeof(*argv));
+		return value;
+	}
+	return NULL;
+}
+
 int flags_try_conf(int argc, char **argv, const char *usage, struct conf **ret,
 		   struct conf_error *error)
 {

@@ -43,4 +43,7 @@ int flags_try_conf(int argc, char **argv, const char *usage, struct conf **ret,
  * True if it was there. */
 bool flags_take(int *argc, char **argv, const char *word);
 
+/* The same of one with a value ("--control PATH", "--control=PATH"): it, or NULL. */
+const char *flags_take_value(int *argc, char **argv, const char *word);
+
 #endif

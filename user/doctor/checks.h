@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "conf/conf.h"
+#include "doctor/daemon.h"
 #include "doctor/report.h"
 
 /* host.c */
@@ -30,6 +31,7 @@ void check_sockmaps(struct report *report);
 
 /* listeners.c */
 void check_servers(struct report *report, const struct conf *conf);
-void check_listeners(struct report *report, const struct conf *conf);
+void check_listeners(struct report *report, const struct conf *conf,
+		     const struct doctor_daemon *daemon);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/version.h"
@@ -327,4 +328,45 @@ void check_daemon(struct report *report, const struct doctor_daemon *daemon)
 	check_pool(report, json_object_get(status, "servers"));
 	check_limits_near(report, status);
 	check_lines(report, json_object_get(status, "client_log"));
+}
+
+bool daemon_serves(const struct doctor_daemon *daemon, const struct conf_listener *listener)
+{
+	const char *engine = listener->engine == CONF_ENGINE_INLINE ? "inline" : "relay";
+	const json_t *served = json_object_get(daemon->status, "listeners");
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach (served, i, one) {
+		if (strcmp(text_of(one, "listener"), listener->name) == 0 &&
+		    strcmp(text_of(one, "engine"), engine) == 0)
+			return true;
+	}
+	return !served;
+}
+
+/* As the daemon sees it: a path may be relative to where it was started. */
+static int stat_of_daemon(const json_t *status, const char *file, struct stat *ret)
+{
+	unsigned long long pid = number_of(status, "pid");
+	_cleanup_free_ char *path = NULL;
+	int n = file[0] == '/' ? asprintf(&path, "/proc/%llu/root%s", pid, file)
+			       : asprintf(&path, "/proc/%llu/cwd/%s", pid, file);
+
+	return n < 0 ? -1 : stat(path, ret);
+}
+
+void check_same_file(struct report *report, const struct doctor_daemon *daemon,
+		     const struct conf *conf)
+{
+	const char *file = text_of(json_object_get(daemon->status, "configuration"), "file");
+	struct stat its, ours;
+
+	if (!conf || !conf->file || !daemon->status || !file[0] ||
+	    stat_of_daemon(daemon->status, file, &its) < 0 || stat(conf->file, &ours) < 0 ||
+	    (its.st_dev == ours.st_dev && its.st_ino == ours.st_ino))
+		return;
+	report_add(report, FINDING_WARN, "configuration",
+		   "unproxy doctor -c that one; or have it serve this one: unproxy run --takeover",
+		   "the daemon that runs serves another: %s", file);
 }

@@ -4,7 +4,9 @@
 #define DOCTOR_DAEMON_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
+#include "conf/conf.h"
 #include "doctor/report.h"
 
 struct doctor_daemon {
@@ -15,5 +17,12 @@ struct doctor_daemon {
 
 /* What it says that should be known, with the mend. Looks at its /proc beside, no more. */
 void check_daemon(struct report *report, const struct doctor_daemon *daemon);
+
+/* Has it a listener of that name and engine? True if it was not asked. */
+bool daemon_serves(const struct doctor_daemon *daemon, const struct conf_listener *listener);
+
+/* Says so if it serves another file than this configuration's. */
+void check_same_file(struct report *report, const struct doctor_daemon *daemon,
+		     const struct conf *conf);
 
 #endif

@@ -54,10 +54,11 @@ void doctor_examine(const struct conf *conf, const struct doctor_daemon *daemon,
 	check_ports(report);
 	check_clock(report);
 	check_configuration(report, conf);
+	check_same_file(report, daemon, conf);
 	check_log(report, conf);
 	check_daemon(report, daemon);
 	check_servers(report, conf);
-	check_listeners(report, conf);
+	check_listeners(report, conf, daemon);
 	moved = clock_offset_us() - before;
 	if (moved > STEP_US || moved < -STEP_US)
 		report_add(report, FINDING_WARN, "clock",

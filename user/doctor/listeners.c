@@ -199,18 +199,17 @@ static void check_bind(struct report *report, const char *name, const struct lis
 	try_listener(report, name, listener, &bind->addr);
 }
 
-/* The ports behind a range's first: somebody else's alone are worth a word. */
+/* Somebody else's ports alone are worth a word. */
 static void check_range(struct report *report, const char *name, const struct listenings *all,
-			const struct conf_bind *bind)
+			const struct conf_bind *bind, uint32_t from)
 {
-	struct up_addr addr = bind->addr;
-
-	while (addr.port < bind->last_port) {
+	for (uint32_t port = from; port <= bind->last_port; port++) {
+		struct up_addr addr = bind->addr;
 		const struct listening *found;
 		char text[ADDR_TEXT_MAX];
 		struct owner owner;
 
-		addr.port++;
+		addr.port = (uint16_t)port;
 		found = listenings_find(all, &addr);
 		if (!found)
 			continue;
@@ -310,7 +309,32 @@ static void check_app(struct report *report, const char *name, const struct list
 	try_listener(report, name, listener, &at);
 }
 
-void check_listeners(struct report *report, const struct conf *conf)
+/* A connection would meet another listener, or none. */
+static void check_unserved(struct report *report, const char *name, const struct listenings *all,
+			   const struct conf_listener *listener)
+{
+	report_add(report, FINDING_WARN, name,
+		   "unproxy reload, if it serves this file; else doctor with the file that it does",
+		   "the daemon that runs has no such listener: no test connection");
+	for (size_t k = 0; k < listener->n_binds; k++)
+		check_range(report, name, all, &listener->binds[k], listener->binds[k].addr.port);
+}
+
+static void check_listener(struct report *report, const char *name, const struct listenings *all,
+			   const struct conf_listener *listener)
+{
+	if (listener->engine == CONF_ENGINE_INLINE)
+		check_app(report, name, all, listener);
+	for (size_t k = 0; k < listener->n_binds; k++) {
+		const struct conf_bind *bind = &listener->binds[k];
+
+		check_bind(report, name, all, listener, bind);
+		check_range(report, name, all, bind, bind->addr.port + 1U);
+	}
+}
+
+void check_listeners(struct report *report, const struct conf *conf,
+		     const struct doctor_daemon *daemon)
 {
 	_cleanup_(listenings_free) struct listenings all = { 0 };
 	int err = conf ? listenings_read(&all) : 0;
@@ -323,11 +347,9 @@ void check_listeners(struct report *report, const struct conf *conf)
 		char name[48];
 
 		(void)snprintf(name, sizeof(name), "listener %s", listener->name);
-		if (listener->engine == CONF_ENGINE_INLINE)
-			check_app(report, name, &all, listener);
-		for (size_t k = 0; k < listener->n_binds; k++) {
-			check_bind(report, name, &all, listener, &listener->binds[k]);
-			check_range(report, name, &all, &listener->binds[k]);
-		}
+		if (daemon_serves(daemon, listener))
+			check_listener(report, name, &all, listener);
+		else
+			check_unserved(report, name, &all, listener);
 	}
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -178,6 +179,41 @@ static void limits_that_are_near(void **state)
 	report_free(&report);
 }
 
+static void which_listeners_it_serves(void **state)
+{
+	json_t *status = json_pack("{s:[{s:s, s:s}]}", "listeners", "listener", "web", "engine",
+				   "inline");
+	struct doctor_daemon daemon = { .control = "/run/c.sock", .status = status };
+	struct conf_listener listener = { .name = "web", .engine = CONF_ENGINE_INLINE };
+
+	assert_true(daemon_serves(&daemon, &listener));
+	listener.engine = CONF_ENGINE_RELAY;
+	assert_false(daemon_serves(&daemon, &listener));
+	listener = (struct conf_listener){ .name = "we", .engine = CONF_ENGINE_INLINE };
+	assert_false(daemon_serves(&daemon, &listener));
+	daemon.status = NULL; /* not known */
+	assert_true(daemon_serves(&daemon, &listener));
+	json_decref(status);
+}
+
+static void another_file(void **state)
+{
+	struct conf conf = { .file = (char *)"/proc/self/status" };
+	json_t *status = json_pack("{s:i, s:{s:s}}", "pid", getpid(), "configuration", "file",
+				   "/proc/self/status");
+	struct doctor_daemon daemon = { .control = "/run/c.sock", .status = status };
+	struct report report = { 0 };
+
+	check_same_file(&report, &daemon, &conf);
+	assert_int_equal(report.n, 0);
+	conf.file = (char *)"/proc/self/limits";
+	check_same_file(&report, &daemon, &conf);
+	assert_found(&report, FINDING_WARN, "configuration",
+		     "the daemon that runs serves another: /proc/self/status");
+	report_free(&report);
+	json_decref(status);
+}
+
 /* Of a daemon of another version, or none at all. */
 static void an_empty_answer(void **state)
 {
@@ -190,10 +226,16 @@ static void an_empty_answer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(nobody_answers),       cmocka_unit_test(no_socket),
-		cmocka_unit_test(all_is_well),          cmocka_unit_test(another_version),
-		cmocka_unit_test(parts_that_are_off),   cmocka_unit_test(what_is_served),
-		cmocka_unit_test(limits_that_are_near), cmocka_unit_test(an_empty_answer),
+		cmocka_unit_test(nobody_answers),
+		cmocka_unit_test(no_socket),
+		cmocka_unit_test(all_is_well),
+		cmocka_unit_test(another_version),
+		cmocka_unit_test(parts_that_are_off),
+		cmocka_unit_test(what_is_served),
+		cmocka_unit_test(limits_that_are_near),
+		cmocka_unit_test(an_empty_answer),
+		cmocka_unit_test(which_listeners_it_serves),
+		cmocka_unit_test(another_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

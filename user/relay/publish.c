@@ -190,14 +190,13 @@ int publish_prepare(struct publish *publish)
 void publish_explain(const struct publish *publish, int err, char *buf, size_t size)
 {
 	const struct conf *conf = publish->generation->conf;
-	char where[384] = "", text[ADDR_TEXT_MAX + 2] = "";
+	char where[384] = "", text[ADDR_TEXT_MAX] = "";
 
 	if (publish->failed) {
 		(void)conf_where(conf->file, publish->failed->line, "bind", where, sizeof(where));
-		addr_format(&publish->failed_addr, text, ADDR_TEXT_MAX);
-		(void)strcat(text, ": ");
+		addr_format(&publish->failed_addr, text, sizeof(text));
 	}
-	(void)snprintf(buf, size, "%s%s%s", where, text, strerror(-err));
+	(void)snprintf(buf, size, "%s%s%s%s", where, text, *text ? ": " : "", strerror(-err));
 }
 
 void publish_cancel(struct publish *publish)

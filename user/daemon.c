@@ -104,19 +104,6 @@ static int open_inline(void *context)
 	return inline_start(&params, &daemon->engine);
 }
 
-static int open_workers(struct daemon *daemon)
-{
-	struct relay *relay = &daemon->relay;
-
-	for (unsigned i = 0; i < relay->n_workers; i++) {
-		int err = worker_new(relay, i, &relay->workers[i]);
-
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
 static int open_relay(struct daemon *daemon, const struct conf *conf)
 {
 	struct relay *relay = &daemon->relay;
@@ -130,7 +117,7 @@ static int open_relay(struct daemon *daemon, const struct conf *conf)
 		return 0;
 	relay->n_workers = relay->planned;
 	kernel_side_open(relay, conf, daemon->services.upgrade.from);
-	err = open_workers(daemon);
+	err = workers_new(relay);
 	if (err)
 		log_error("start.failed error=\"workers: %s\"", strerror(-err));
 	return err;
@@ -317,7 +304,7 @@ static int provide_relay(struct change *change, const struct conf *conf)
 	relay->n_workers = relay->planned;
 	if (!relay->kern && !relay->hook)
 		kernel_side_open(relay, conf, NULL);
-	err = open_workers(daemon);
+	err = workers_new(relay);
 	if (!err)
 		err = start_workers(daemon);
 	/* Those that run will do. */

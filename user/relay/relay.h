@@ -153,8 +153,9 @@ enum worker_command {
 	WORKER_OFFER = 64,     /* tell of its listening sockets: offer.h */
 };
 
-/* Prepare its loop; it has no listeners before its first update. 0 or -errno. */
-int worker_new(struct relay *relay, unsigned index, struct worker **ret);
+/* All workers, in relay->workers; they have no listeners before their first update. On failure those that
+ * came before are there. 0 or -errno. */
+int workers_new(struct relay *relay);
 int worker_start(struct worker *worker);
 /* From any thread. */
 void worker_command(struct worker *worker, enum worker_command command);

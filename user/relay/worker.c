@@ -320,7 +320,7 @@ static int open_commands(struct worker *worker)
 	return loop_add(worker->loop, &worker->commands, EPOLLIN);
 }
 
-int worker_new(struct relay *relay, unsigned index, struct worker **ret)
+static int worker_new(struct relay *relay, unsigned index, struct worker **ret)
 {
 	struct worker *worker = calloc(1, sizeof(*worker));
 	int err;
@@ -357,6 +357,17 @@ int worker_new(struct relay *relay, unsigned index, struct worker **ret)
 		return err;
 	}
 	*ret = worker;
+	return 0;
+}
+
+int workers_new(struct relay *relay)
+{
+	for (unsigned i = 0; i < relay->n_workers; i++) {
+		int err = worker_new(relay, i, &relay->workers[i]);
+
+		if (err)
+			return err;
+	}
 	return 0;
 }
 

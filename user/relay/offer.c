@@ -44,8 +44,20 @@ static int fill(const struct worker *worker, struct offer *offer)
 
 void offer_fill(struct worker *worker)
 {
-	worker->offer->err = fill(worker, worker->offer);
+	struct offer *offer = worker->offer;
+
+	offer->err = fill(worker, offer);
+	__atomic_store_n(&offer->told, true, __ATOMIC_RELEASE);
 	(void)sem_post(&worker->relay->offered);
+}
+
+static bool all_told(const struct relay *relay, const struct offer *offers)
+{
+	for (unsigned i = 0; i < relay->n_workers; i++) {
+		if (!__atomic_load_n(&offers[i].told, __ATOMIC_ACQUIRE))
+			return false;
+	}
+	return true;
 }
 
 int offers_gather(struct relay *relay, struct offer *offers)
@@ -58,11 +70,10 @@ int offers_gather(struct relay *relay, struct offer *offers)
 	}
 	(void)clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += ANSWER_S;
-	for (unsigned i = 0; i < relay->n_workers; i++) {
-		while (sem_timedwait(&relay->offered, &until) < 0) {
-			if (errno != EINTR)
-				return -errno;
-		}
+	/* A post may be that of a worker which was too late the last time. */
+	while (!all_told(relay, offers)) {
+		if (sem_timedwait(&relay->offered, &until) < 0 && errno != EINTR)
+			return -errno;
 	}
 	for (unsigned i = 0; i < relay->n_workers; i++) {
 		if (offers[i].err)

@@ -9,7 +9,8 @@
 struct offer {
 	struct adopted *sockets; /* descriptors of their own */
 	size_t n_sockets;
-	int err; /* 0, or -errno: they are not all */
+	int err;   /* 0, or -errno: they are not all */
+	bool told; /* atomic: all of this is there */
 };
 
 /* Ask all workers, and wait. offers: one per worker; end with offers_free() in any case. By the

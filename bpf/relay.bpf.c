@@ -20,9 +20,11 @@ extern void *bpf_rdonly_cast(void *obj, __u32 btf_id) __ksym;
 /* include/linux/skmsg.h: the low bits of sk_user_data are flags. */
 #define SK_USER_DATA_FLAGS 7UL
 
-/* sk_skb_adjust_room() in net/core/filter.c refuses more than this at once. */
+/* sk_skb_adjust_room() in net/core/filter.c refuses more than this at once. What was queued out
+ * of order is one skb for tcp_try_coalesce(), as long as the source's receive buffer allows, and
+ * all but its end may have been sent again meanwhile. */
 #define TRIM_STEP 4095U
-#define TRIM_STEPS 24 /* 24 * 4095 > the longest skb, 64 KiB and headers */
+#define TRIM_STEPS (2 * UP_SOURCE_RCVBUF / TRIM_STEP + 1)
 
 static __always_inline struct up_stats *stats_get(void)
 {
@@ -77,18 +79,28 @@ static __always_inline int hand_back(struct up_direction *dir, __u32 index, __u3
 	return SK_PASS;
 }
 
-/* Remove n bytes from the front of the payload. 0 or -errno. */
-static __always_inline int trim(struct __sk_buff *skb, __u32 n)
-{
-	for (int i = 0; i < TRIM_STEPS && n; i++) {
-		__u32 step = n < TRIM_STEP ? n : TRIM_STEP;
-		long err = bpf_skb_adjust_room(skb, -(__s32)step, 0, 0);
+struct trim_walk {
+	struct __sk_buff *skb;
+	__u32 left; /* bytes to take off yet */
+};
 
-		if (err)
-			return err;
-		n -= step;
-	}
-	return n ? -1 : 0;
+static long trim_step(__u32 i, struct trim_walk *walk)
+{
+	__u32 step = walk->left < TRIM_STEP ? walk->left : TRIM_STEP;
+
+	if (!step || bpf_skb_adjust_room(walk->skb, -(__s32)step, 0, 0))
+		return 1;
+	walk->left -= step;
+	return 0;
+}
+
+/* Remove n bytes from the front of the payload. Returns how many are left to remove. */
+static __always_inline __u32 trim(struct __sk_buff *skb, __u32 n)
+{
+	struct trim_walk walk = { .skb = skb, .left = n };
+
+	bpf_loop(TRIM_STEPS, trim_step, &walk, 0);
+	return walk.left;
 }
 
 enum trim_result { TRIM_OK, TRIM_EMPTY, TRIM_FAILED };

@@ -31,7 +31,7 @@ void bulk_bound_source(struct session *session, enum way way)
 	int fd = source_of(session, way)->source.fd;
 
 	/* Without the privilege the kernel's own limits bound it. */
-	(void)socket_set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, RELAY_SOURCE_RCVBUF);
+	(void)socket_set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, UP_SOURCE_RCVBUF);
 }
 
 /* The target takes what the program redirects at once, or the worker would sleep. */
@@ -384,7 +384,7 @@ void accel_to_user(struct session *session, enum way way)
 	 * a window of all the buffer would overflow it, and the kernel would drop what it has
 	 * promised room for. tcp_measure_rcv_mss() forgets it, hence each time. */
 	(void)socket_set_int(source_of(session, way)->source.fd, IPPROTO_TCP, TCP_WINDOW_CLAMP,
-			     RELAY_SOURCE_RCVBUF);
+			     UP_SOURCE_RCVBUF);
 	accel->kernel_mode = false;
 	accel->waiting = true;
 	accel->wait_us = 0;

@@ -29,12 +29,9 @@ struct limits;
 /* Read at once in user space, by whichever path. */
 #define RELAY_BUFFER 65536
 
-/* What one accelerated pair may hold in the kernel, in bytes as SO_SNDBUF and SO_RCVBUF take
- * them (the kernel doubles both). A target's send buffer takes what the verdict redirects,
- * see has_room(), and never blocks the kernel's worker. A source's receive buffer holds what
- * waits for user space. */
+/* What the kernel may hold of what the verdict redirects, in bytes as SO_SNDBUF takes them (the
+ * kernel doubles it): never so much that its worker blocks, see has_room(). */
 #define RELAY_TARGET_SNDBUF (2 * UP_ROOM_MAX)
-#define RELAY_SOURCE_RCVBUF (1 << 20)
 
 /* Peeked at once; a source that holds more is copied first. */
 #define RELAY_PEEK (4 << 20)

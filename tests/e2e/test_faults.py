@@ -21,14 +21,11 @@ from harness.wait import until
 
 pytestmark = pytest.mark.skipif(bool(STAND_IN), reason="SKIP: a stand-in has other faults")
 URING = pytest.mark.parametrize("uring", ["yes", "no"], ids=["uring", "epoll"])
-EPOLL_ADD, EPOLL_DEL, EPOLL_MOD = 1, 2, 3
+EPOLL_ADD, EPOLL_MOD = 1, 3
 BPF = {"update": 2, "pin": 6, "get": 7, "attach": 8, "link": 28}
 # The first and a later one of each kind. Not those that libbpf tries the kernel with (map_create, prog_load, info): it
 # takes their failing for an old kernel, and has the verifier tell at length why that cannot be.
 AT_START = [(name, skip) for name in BPF for skip in (0, 2)]
-RING = pytest.mark.parametrize("uring", ["yes", "no"], ids=["uring", "epoll"])
-EPOLL_ADD, EPOLL_DEL, EPOLL_MOD = 1, 2, 3
-MAP_UPDATE = 2
 RING = 4 << 20  # bytes of the inline engine's events
 
 
@@ -189,6 +186,21 @@ def test_bpf_at_run_time(bench, faults):
     bench.exact(4, *both)
     paths = {(r["path_up"], r["path_down"]) for r in bench.daemons[0].records(21)}
     assert len(paths) > 2 and any("kernel" in p for p in paths), paths
+
+
+@pytest.mark.parametrize("path", d.PATHS)
+def test_a_reset_that_looks_like_an_end(bench, faults, path):
+    """The kernel's worker that writes to the socket may be told of the reset first; epoll shows an end alone then."""
+    daemon = bench.daemon(d.section("unproxy", io_uring="no") + d.one_path(path, "127.0.0.1:3000"), env=faults.env)
+    for client, server in ((("v1,data:100,rx:100,ms:50,rst", "rest"), ("rx:100,data:100", "aborted")),
+                           (("v1,data:100", "aborted"), ("rx:100,data:100,ms:50,rst", "rest"))):
+        faults.arm("epoll_error", "ECONNRESET", 1)
+        clients, servers = bench.exchange(4, client, server)
+        assert faults.failed("epoll_error") == 1
+        assert "rst" in (clients[0]["end"], servers[0]["end"])
+    assert {r["reason"] for r in daemon.records(2)} == {"client_reset", "server_reset"}
+    daemon.stop()
+    assert daemon.events("stopped")[-1]["bytes_missing"] == "0"
 
 
 def test_bpf_at_start(bench, faults):

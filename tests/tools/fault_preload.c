@@ -25,7 +25,18 @@
 #include <time.h>
 #include <unistd.h>
 
-enum call { ACCEPT4, CONNECT, SOCKET, PIPE2, EPOLL_CTL, WRITE, BPF, THREAD, CALL__MAX };
+enum call {
+	ACCEPT4,
+	CONNECT,
+	SOCKET,
+	PIPE2,
+	EPOLL_CTL,
+	WRITE,
+	BPF,
+	THREAD,
+	EPOLL_ERROR,
+	CALL__MAX
+};
 
 #define ANY (-1)
 
@@ -137,6 +148,19 @@ ssize_t write(int fd, const void *bytes, size_t len)
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && fails(WRITE, 0))
 		return -1;
 	return NEXT(write)(fd, bytes, len);
+}
+
+/* It does not fail: somebody else was told of a socket's error first, and its end alone is left. */
+int epoll_pwait2(int epoll_fd, struct epoll_event *events, int n, const struct timespec *timeout,
+		 const sigset_t *mask)
+{
+	int got = NEXT(epoll_pwait2)(epoll_fd, events, n, timeout, mask);
+
+	for (int i = 0; i < got; i++) {
+		if (events[i].events & EPOLLERR && fails(EPOLL_ERROR, 0))
+			events[i].events &= ~(uint32_t)EPOLLERR;
+	}
+	return got;
 }
 
 int pthread_create(pthread_t *ret, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)

@@ -41,11 +41,14 @@ int law_received(const struct session *session, enum way way, uint64_t *ret)
 	return 0;
 }
 
-bool law_is_reset(const struct leg *leg)
+bool law_hides_reset(const struct session *session, enum way way)
 {
+	const struct leg *source = &session->legs[way == UP ? FRONT : BACK];
 	struct tcp_info info;
 
-	return read_info(leg->source.fd, &info) || info.tcpi_state == TCP_STATE_CLOSE;
+	if (session->flows[way == UP ? DOWN : UP].ended)
+		return false;
+	return read_info(source->source.fd, &info) || info.tcpi_state == TCP_STATE_CLOSE;
 }
 
 uint32_t law_queued(const struct leg *target)

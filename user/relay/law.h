@@ -18,9 +18,11 @@ int law_received(const struct session *session, enum way way, uint64_t *ret);
  * exact when nothing is acknowledged meanwhile. 0 or -errno. */
 int law_written(const struct session *session, enum way way, uint64_t *ret);
 
-/* Was this leg reset, or did it end with a FIN? For an open leg of which recv() says that it
- * ended: the kernel's worker may have met the error first, and nobody is told twice. */
-bool law_is_reset(const struct leg *leg);
+/* Was the source of this flow reset, though it looks like an end? An error is told once, and
+ * whoever met it first may not have been our recv(): the kernel's worker or io_uring that writes
+ * to this source, a kick, a peek. So an end is believed only of a socket that is not closed; one
+ * that we have shut down ourselves is closed by an end, too, and believed. */
+bool law_hides_reset(const struct session *session, enum way way);
 
 /* Bytes in the target's send queue, unacknowledged ones included; 0 on error. */
 uint32_t law_queued(const struct leg *target);

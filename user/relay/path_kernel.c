@@ -315,7 +315,7 @@ static bool progressed(struct session *session, struct accel *accel, uint64_t wr
 enum relay_result accel_finish(struct session *session, enum way way)
 {
 	struct flow *flow = flow_of(session, way);
-	bool dead = source_of(session, way)->flags & LEG_DEAD;
+	bool dead = source_of(session, way)->flags & LEG_DEAD || law_hides_reset(session, way);
 	uint64_t received, written;
 
 	if (law_received(session, way, &received) || law_written(session, way, &written)) {

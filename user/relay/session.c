@@ -263,15 +263,6 @@ static bool is_over(const struct session *session, enum way way, enum relay_resu
 	       flow->wake_us > RESET_GRACE_US;
 }
 
-/* An error is told once, and whoever met it first may not have been our recv(): the kernel's
- * worker or io_uring that writes to this source, a kick, a peek. So an end is believed only
- * of a socket that is not closed; we have not shut it down ourselves yet. */
-static bool hides_reset(struct session *session, enum way way)
-{
-	return !flow_of(session, way == UP ? DOWN : UP)->ended &&
-	       law_is_reset(source_of(session, way));
-}
-
 /* Move one flow. Returns false when the session ended by it. */
 static bool run_flow(struct session *session, enum way way)
 {
@@ -281,7 +272,7 @@ static bool run_flow(struct session *session, enum way way)
 	if (flow_of(session, way)->ended && !(source->flags & LEG_DEAD))
 		return true;
 	result = flow_of(session, way)->ended ? RELAY_EOF : flow_move(session, way);
-	if (result == RELAY_EOF && hides_reset(session, way))
+	if (result == RELAY_EOF && law_hides_reset(session, way))
 		leg_died(source, ECONNRESET);
 	if (result == RELAY_ERROR) {
 		session_abort(session, session->reason);

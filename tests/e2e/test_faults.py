@@ -170,8 +170,18 @@ def test_pipe(bench, faults):
         bench.exact(4, *both)
         assert faults.failed("pipe2") == 2, "both directions asked for one"
     bench.exact(4, *both)
-    paths = [{r["path_up"], r["path_down"]} for r in bench.daemons[0].records(4)]
+    records = sorted(bench.daemons[0].records(4), key=lambda r: r["time"])
+    paths = [{r["path_up"], r["path_down"]} for r in records]
     assert paths[:3] == [{"copy"}] * 3 and "splice" in paths[3], paths
+
+
+def test_pipe_for_the_last_bytes(bench, faults):
+    """They came in one piece, and nothing after them will tell of them again."""
+    bench.daemon(d.one_path("splice", "127.0.0.1:3000"), env=faults.env)
+    faults.arm("pipe2", "EMFILE", 2)
+    bench.exact(4, ("v1,data:60000,rx:60000,ms:20,data:100,rx:60100,fin", "data:60100,eof"),
+                ("rx:60000,data:60000,rx:60100,ms:20,data:100,fin", "data:60100,eof"))
+    faults.spent("pipe2")
 
 
 def test_bpf_at_run_time(bench, faults):

@@ -144,6 +144,7 @@ static bool push(struct leg *target, struct splice_pipe *pipe)
 static void refuse(struct session *session, struct flow *flow)
 {
 	flow->splice_refused = true;
+	flow->wake_us = 1; /* it is copied from now on, and no edge will tell of what is there */
 	stats_add(&session->worker->counts.refused_path[UP_PATH_SPLICE], 1);
 }
 

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/why.h"
 #include "client/deny_set.h"
 #include "conf/value.h"
 
@@ -240,10 +241,8 @@ int deny_file_read(const char *path, uint32_t max, struct deny_rules *ret, char 
 	int err;
 
 	err = !file || fstat(fileno(file), &st) < 0 ? -errno : S_ISDIR(st.st_mode) ? -EISDIR : 0;
-	if (err) {
-		(void)snprintf(why, why_size, "%s: %s", path, strerror(-err));
-		return err;
-	}
+	if (err)
+		return why_error(why, why_size, path, err);
 	reader.from_us = (uint64_t)st.st_mtim.tv_sec * 1000000;
 	err = read_lines(&reader, &rules);
 	if (!err)

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/socket.h"
+#include "base/why.h"
 #include "obs/log.h"
 #include "obs/notify.h"
 
@@ -73,12 +74,6 @@ static bool is_kept(int ours)
 	return poll(&poll_fd, 1, 0) == 0;
 }
 
-static int fail(char *why, size_t size, const char *what, int err)
-{
-	(void)snprintf(why, size, "%s: %s", what, strerror(-err));
-	return err;
-}
-
 /* Empty as they are: before anything is let go of. */
 static int have_kept(struct store *store, char *why, size_t why_size)
 {
@@ -90,7 +85,7 @@ static int have_kept(struct store *store, char *why, size_t why_size)
 	if (!err)
 		err = notify_barrier(BARRIER_US);
 	if (err)
-		return fail(why, why_size, "service manager", err);
+		return why_error(why, why_size, "service manager", err);
 	for (unsigned i = 0; i < STORE_PART__MAX; i++) {
 		cleanup_close(&store->theirs[i]);
 		store->theirs[i] = -1;
@@ -170,7 +165,7 @@ int store_begin(struct store *store, const struct hand_over_host *host, struct h
 		err = offer_all(host->relay, host->change, store->ours[STORE_PART_LISTENERS], false,
 				&store->offered);
 		if (err)
-			(void)fail(why, why_size, "listening sockets", err);
+			(void)why_error(why, why_size, "listening sockets", err);
 	}
 	if (err) {
 		store_forget();

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/why.h"
 #include "daemon/capacity.h"
 #include "takeover/record.h"
 
@@ -22,12 +23,6 @@ bool take_is_told(const struct take_over_all *all)
 	struct pollfd poll_fd = { .fd = all->stop, .events = POLLIN };
 
 	return poll(&poll_fd, 1, 0) > 0;
-}
-
-int take_fail(char *why, size_t size, const char *what, int err)
-{
-	(void)snprintf(why, size, "%s: %s", what, strerror(-err));
-	return err;
 }
 
 int take_called_off(char *why, size_t why_size)
@@ -46,18 +41,18 @@ int take_await(struct take_over_all *all, enum takeover_kind kind, int timeout_m
 	int err = -EAGAIN;
 
 	if (!all->kept && poll(poll_fds, ARRAY_SIZE(poll_fds), timeout_ms) == 0)
-		return take_fail(why, why_size, "no answer", -ETIMEDOUT);
+		return why_error(why, why_size, "no answer", -ETIMEDOUT);
 	if (poll_fds[1].revents)
 		return take_called_off(why, why_size);
 	err = (all->kept ? message_peek : message_receive)(all->fd, all->buf, sizeof(all->buf),
 							   ret);
 	if (err)
-		return take_fail(why, why_size, "no answer", err);
+		return why_error(why, why_size, "no answer", err);
 	if (ret->kind == kind)
 		return 0;
 	message_close(ret);
 	if (ret->kind != TAKEOVER_REFUSED)
-		return take_fail(why, why_size, "not the word that was due", -EBADMSG);
+		return why_error(why, why_size, "not the word that was due", -EBADMSG);
 	read_text(&ret->body, why, why_size);
 	return -EACCES;
 }
@@ -76,7 +71,7 @@ static int receive_socket(struct take_over_all *all, char *why, size_t why_size)
 	socket->fd = message_take(&message, 0);
 	message_close(&message);
 	if (message.body.overrun || socket->fd < 0)
-		return take_fail(why, why_size, "listening socket", -EBADMSG);
+		return why_error(why, why_size, "listening socket", -EBADMSG);
 	all->relay->n_adopted++;
 	return 0;
 }
@@ -102,7 +97,7 @@ static int receive_pins(struct take_over_all *all, char *why, size_t why_size)
 		message.body.overrun = true;
 	}
 	message_close(&message);
-	return message.body.overrun ? take_fail(why, why_size, "pins", -EBADMSG) : 0;
+	return message.body.overrun ? why_error(why, why_size, "pins", -EBADMSG) : 0;
 }
 
 static int receive_change(struct take_over_all *all, char *why, size_t why_size)
@@ -115,7 +110,7 @@ static int receive_change(struct take_over_all *all, char *why, size_t why_size)
 	err = change_item_read(&message.body, &all->changes[all->n_changes]);
 	message_close(&message);
 	if (err)
-		return take_fail(why, why_size, "change", err);
+		return why_error(why, why_size, "change", err);
 	all->n_changes++;
 	return 0;
 }
@@ -130,7 +125,7 @@ static int receive_channel(struct take_over_all *all, char *why, size_t why_size
 	all->channels[all->n_channels] = message_take(&message, 0);
 	message_close(&message);
 	if (all->channels[all->n_channels] < 0)
-		return take_fail(why, why_size, "channel", -EBADMSG);
+		return why_error(why, why_size, "channel", -EBADMSG);
 	all->n_channels++;
 	return 0;
 }
@@ -152,10 +147,10 @@ int take_offer(struct take_over_all *all, char *why, size_t why_size)
 	connections = read_u32(&message.body);
 	message_close(&message);
 	if (version != TAKEOVER_VERSION)
-		return take_fail(why, why_size, "greeting", -EPROTONOSUPPORT);
+		return why_error(why, why_size, "greeting", -EPROTONOSUPPORT);
 	if (message.body.overrun || sockets > SOCKETS_MAX || workers > WORKERS_MAX ||
 	    changes > CHANGES_MAX || pins > TAKEOVER_PINS__MAX)
-		return take_fail(why, why_size, "greeting", -EBADMSG);
+		return why_error(why, why_size, "greeting", -EBADMSG);
 	if (!all->kept && connections > capacity_room()) {
 		(void)snprintf(why, why_size,
 			       "it has %u connections, and the limit of open files here is enough "
@@ -167,7 +162,7 @@ int take_offer(struct take_over_all *all, char *why, size_t why_size)
 	all->channels = calloc(workers + 1, sizeof(*all->channels));
 	all->changes = calloc(changes + 1, sizeof(*all->changes));
 	if (!all->relay->adopted || !all->channels || !all->changes)
-		return take_fail(why, why_size, "memory", -ENOMEM);
+		return why_error(why, why_size, "memory", -ENOMEM);
 	for (uint32_t i = 0; !err && i < sockets; i++)
 		err = receive_socket(all, why, why_size);
 	for (uint32_t i = 0; !err && i < pins; i++)

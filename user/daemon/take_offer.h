@@ -33,9 +33,6 @@ struct take_over_all {
 	uint8_t buf[MESSAGE_MAX];
 };
 
-/* Write "what: error" into why. Returns err. */
-int take_fail(char *why, size_t size, const char *what, int err);
-
 /* Has a signal told this process to stop? It waits for whoever reads it. */
 bool take_is_told(const struct take_over_all *all);
 

@@ -12,6 +12,7 @@
 #include "base/addr.h"
 #include "base/cleanup.h"
 #include "base/socket.h"
+#include "base/why.h"
 #include "change/item.h"
 #include "daemon/signals.h"
 #include "daemon/take_kept.h"
@@ -99,9 +100,9 @@ int take_over_ask(const char *path, struct relay *relay, struct take_over_all **
 	int err = new_all(relay, &all);
 
 	if (err)
-		return take_fail(why, why_size, "memory", err);
+		return why_error(why, why_size, "memory", err);
 	all->fd = knock(path);
-	err = all->fd < 0 ? take_fail(why, why_size, path, all->fd) : 0;
+	err = all->fd < 0 ? why_error(why, why_size, path, all->fd) : 0;
 	if (!err)
 		(void)say_hello(all); /* refused without a hearing: the answer tells */
 	if (!err)
@@ -119,7 +120,7 @@ static int look(struct take_over_all *all, char *why, size_t why_size)
 {
 	int err = socket_set_int(all->fd, SOL_SOCKET, SO_PEEK_OFF, 0);
 
-	return err ? take_fail(why, why_size, "SO_PEEK_OFF", err) : take_offer(all, why, why_size);
+	return err ? why_error(why, why_size, "SO_PEEK_OFF", err) : take_offer(all, why, why_size);
 }
 
 int take_over_kept(int fds[STORE_PART__MAX], struct relay *relay, struct take_over_all **ret)
@@ -199,7 +200,7 @@ int take_over_prepared(struct take_over_all *all, char *why, size_t why_size)
 	}
 	err = say_prepared(all);
 	if (err)
-		(void)take_fail(why, why_size, "no answer", err);
+		(void)why_error(why, why_size, "no answer", err);
 	else
 		err = take_await(all, TAKEOVER_CLEAR, TAKE_ANSWER_MS, &message, why, why_size);
 	if (!err)
@@ -254,7 +255,7 @@ static int receive_totals(struct take_over_all *all, struct message *message, ch
 		err = totals_read(&message->body, all->totals);
 		message_close(message);
 		if (err)
-			(void)take_fail(why, why_size, "counters", err);
+			(void)why_error(why, why_size, "counters", err);
 	}
 	return err;
 }
@@ -302,7 +303,7 @@ void take_over_connections(struct take_over_all *all, struct totals *totals)
 	}
 	err = message_send_word(all->fd, TAKEOVER_BEGIN);
 	if (err)
-		(void)take_fail(why, sizeof(why), "no answer", err);
+		(void)why_error(why, sizeof(why), "no answer", err);
 	else
 		err = take_await(all, TAKEOVER_TOTALS, CONNECTIONS_MS, &message, why, sizeof(why));
 	if (!err)

@@ -204,10 +204,7 @@ static int on_committed(struct hand_over_door *door)
 		 __atomic_load_n(&relay->connections, __ATOMIC_RELAXED));
 	relay->served = TAKE_PTR(door->served);
 	relay->n_served = door->n_served;
-	if (relay->hook)
-		kern_hook_share(relay->hook, true);
-	if (relay->kern && relay->kern_told)
-		kern_share(relay->kern, true);
+	relay_share_pins(relay, true);
 	notify_main(door->pid);
 	forget_guest(door);
 	door->stage = RETIRED;

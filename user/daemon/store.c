@@ -140,16 +140,6 @@ static const char *objection(const struct store *store, const struct hand_over_d
 	return NULL;
 }
 
-/* What is in the kernel lives on without us. */
-static void share_pins(struct relay *relay)
-{
-	relay->kern_told = relay->kern;
-	if (relay->hook)
-		kern_hook_share(relay->hook, true);
-	if (relay->kern)
-		kern_share(relay->kern, true);
-}
-
 int store_begin(struct store *store, const struct hand_over_host *host, struct hand_over_door *door,
 		char *why, size_t why_size)
 {
@@ -177,7 +167,8 @@ int store_begin(struct store *store, const struct hand_over_host *host, struct h
 	store->host = host;
 	store->door = door;
 	store->begun = true;
-	share_pins(host->relay);
+	host->relay->kern_told = host->relay->kern;
+	relay_share_pins(host->relay, true); /* what is in the kernel lives on without us */
 	log_info("store.start connections=%u",
 		 __atomic_load_n(&host->relay->connections, __ATOMIC_RELAXED));
 	hand_over_store(door, store->ours[STORE_PART_SESSIONS], on_stored, store);

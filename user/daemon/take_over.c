@@ -26,14 +26,6 @@
 
 /* ---- what comes first ---- */
 
-static void own_pins(const struct relay *relay)
-{
-	if (relay->hook)
-		kern_hook_share(relay->hook, false);
-	if (relay->kern)
-		kern_share(relay->kern, false);
-}
-
 /* The other one is gone: what it had is ours, or nobody's. True: go on without it. */
 static bool goes_on_alone(struct take_over_all *all, int err)
 {
@@ -43,7 +35,7 @@ static bool goes_on_alone(struct take_over_all *all, int err)
 		 "lost, its listening sockets are kept\"");
 	cleanup_close(&all->fd);
 	all->fd = -1;
-	own_pins(all->relay);
+	relay_share_pins(all->relay, false);
 	return true;
 }
 
@@ -329,7 +321,7 @@ void take_over_commit(struct take_over_all *all)
 		store_forget();
 	else if (all->fd >= 0 && message_send_word(all->fd, TAKEOVER_COMMITTED))
 		log_warn("takeover.unfinished reason=\"the other daemon does not listen\"");
-	own_pins(all->relay);
+	relay_share_pins(all->relay, false);
 }
 
 void take_over_end(struct take_over_all *all)

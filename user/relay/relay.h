@@ -177,6 +177,10 @@ void worker_look(struct worker *worker);
 /* A session came (1) or went (-1): the last one lets a draining worker stop. */
 void worker_count(struct worker *worker, int change);
 
+/* Whose are the pinned maps and programs, to be removed at the end? shared: another daemon's, too, or
+ * the next one's; the maps if it has been told of them (kern_told). */
+void relay_share_pins(const struct relay *relay, bool shared);
+
 /* What the workers shared, when they are gone. */
 void relay_end(struct relay *relay);
 

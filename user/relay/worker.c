@@ -398,6 +398,14 @@ int worker_start(struct worker *worker)
 	return -pthread_create(&worker->thread, NULL, run, worker);
 }
 
+void relay_share_pins(const struct relay *relay, bool shared)
+{
+	if (relay->hook)
+		kern_hook_share(relay->hook, shared);
+	if (relay->kern && (relay->kern_told || !shared))
+		kern_share(relay->kern, shared);
+}
+
 void relay_end(struct relay *relay)
 {
 	free(TAKE_PTR(relay->served));

@@ -56,8 +56,8 @@ struct hand_over_door {
 	struct offered offered;
 	struct up_addr *served;
 	size_t n_served;
-	uint64_t before;               /* relay->handed when it began */
-	void (*stored)(void *context); /* STORING: when all is */
+	uint64_t before;             /* relay->handed when it began */
+	hand_over_stored_fn *stored; /* STORING: when all is */
 	void *context;
 	uint8_t buf[MESSAGE_MAX];
 };
@@ -159,24 +159,35 @@ static void free_stats(struct stats **stats)
 	stats_free(*stats);
 }
 
-static int say_totals(struct hand_over_door *door)
+/* Connections that have gone since it began. */
+static uint64_t handed(const struct hand_over_door *door)
 {
-	struct relay *relay = door->host.relay;
+	return __atomic_load_n(&door->host.relay->handed, __ATOMIC_RELAXED) - door->before;
+}
+
+int hand_over_totals(const struct hand_over_door *door, int fd)
+{
+	const struct hand_over_host *host = &door->host;
+	_cleanup_(free_stats) struct stats *stats = NULL;
+	int err = host->figures(host->context, &stats);
 	struct offer_last last = {
-		.relay = relay,
-		.handed = __atomic_load_n(&relay->handed, __ATOMIC_RELAXED) - door->before,
-		.control = door->host.control(door->host.context),
+		.relay = host->relay,
+		.stats = stats,
+		.handed = handed(door),
+		.control = host->control(host->context),
 		.door = door->door.fd,
 	};
-	_cleanup_(free_stats) struct stats *stats = NULL;
-	int err = door->host.figures(door->host.context, &stats);
 
-	last.stats = stats;
-	last.metrics = door->host.metrics(door->host.context, &last.metrics_addr);
+	last.metrics = host->metrics(host->context, &last.metrics_addr);
+	return err ? err : offer_totals(&last, fd);
+}
+
+static int say_totals(struct hand_over_door *door)
+{
 	door->stage = TOTALLED;
 	door->host.services(door->host.context, true);
 	(void)loop_timer_arm(door->host.loop, &door->patience, ANSWER_US);
-	return err ? err : offer_totals(&last, door->guest.fd);
+	return hand_over_totals(door, door->guest.fd);
 }
 
 static int on_begin(struct hand_over_door *door)
@@ -199,8 +210,7 @@ static int on_committed(struct hand_over_door *door)
 	struct relay *relay = door->host.relay;
 
 	log_info("takeover.done to=%d connections=%llu kept=%u", door->pid,
-		 (unsigned long long)(__atomic_load_n(&relay->handed, __ATOMIC_RELAXED) -
-				      door->before),
+		 (unsigned long long)handed(door),
 		 __atomic_load_n(&relay->connections, __ATOMIC_RELAXED));
 	relay->served = TAKE_PTR(door->served);
 	relay->n_served = door->n_served;
@@ -255,7 +265,7 @@ static void on_handed(struct loop_source *source, uint32_t events)
 		return;
 	door->giving -= (unsigned)count;
 	if (!door->giving && door->stage == STORING)
-		door->stored(door->context);
+		door->stored(door->context, handed(door));
 	if (door->giving || door->stage != GIVING)
 		return;
 	err = say_totals(door);
@@ -321,6 +331,12 @@ static int open_handed(struct hand_over_door *door)
 	return loop_add(door->host.loop, &door->handed, EPOLLIN);
 }
 
+static int let_in(struct hand_over_door *door)
+{
+	door->source = (struct loop_source){ .fn = on_door, .fd = door->door.fd };
+	return loop_add(door->host.loop, &door->source, EPOLLIN);
+}
+
 static int open_door(struct hand_over_door *door, int taken)
 {
 	const struct ctl_place place = {
@@ -331,10 +347,7 @@ static int open_door(struct hand_over_door *door, int taken)
 	char why[256];
 	int err = ctl_socket_open(&place, &door->door, why, sizeof(why));
 
-	if (err)
-		return err;
-	door->source = (struct loop_source){ .fn = on_door, .fd = door->door.fd };
-	return loop_add(door->host.loop, &door->source, EPOLLIN);
+	return err ? err : let_in(door);
 }
 
 int hand_over_open(const char *path, int taken, const struct hand_over_host *host,
@@ -369,7 +382,7 @@ bool hand_over_is_busy(const struct hand_over_door *door)
 	return door->stage != EMPTY || door->giving;
 }
 
-void hand_over_store(struct hand_over_door *door, int sessions, void (*stored)(void *context),
+void hand_over_store(struct hand_over_door *door, int sessions, hand_over_stored_fn *stored,
 		     void *context)
 {
 	struct relay *relay = door->host.relay;
@@ -378,6 +391,7 @@ void hand_over_store(struct hand_over_door *door, int sessions, void (*stored)(v
 	door->stored = stored;
 	door->context = context;
 	door->giving = relay->n_workers;
+	door->before = __atomic_load_n(&relay->handed, __ATOMIC_RELAXED);
 	relay->storing = true;
 	for (unsigned i = 0; i < relay->n_workers; i++) {
 		/* -1: its worker sees an end that nobody is at, and keeps what it has. */
@@ -392,14 +406,8 @@ void hand_over_pause(struct hand_over_door *door, bool pause)
 		loop_remove(door->host.loop, &door->source);
 	if (pause)
 		return;
-	door->source = (struct loop_source){ .fn = on_door, .fd = door->door.fd };
-	if (loop_add(door->host.loop, &door->source, EPOLLIN))
+	if (let_in(door))
 		log_warn("takeover.off reason=\"out of memory\"");
-}
-
-int hand_over_fd(const struct hand_over_door *door)
-{
-	return door->door.fd;
 }
 
 void hand_over_let_go(struct hand_over_door *door)

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "change/change.h"
 #include "loop/loop.h"
@@ -45,14 +46,15 @@ bool hand_over_is_busy(const struct hand_over_door *door);
 /* Nobody is in it, and nobody comes in any more: have the workers tell their connections on
  * `sessions`, one way, which stays the caller's. Each has its own reason to keep some. At
  * least one worker runs; stored is called when all are through, and the door stays as it is. */
-void hand_over_store(struct hand_over_door *door, int sessions, void (*stored)(void *context),
+typedef void hand_over_stored_fn(void *context, uint64_t connections);
+void hand_over_store(struct hand_over_door *door, int sessions, hand_over_stored_fn *stored,
 		     void *context);
+
+/* Tell on fd what all has come to, and share the sockets by which daemons are asked. 0 or -errno. */
+int hand_over_totals(const struct hand_over_door *door, int fd);
 
 /* Let nobody in for now, or again: who comes meanwhile waits. A guest that is in it stays there. */
 void hand_over_pause(struct hand_over_door *door, bool pause);
-
-/* The socket it listens on. */
-int hand_over_fd(const struct hand_over_door *door);
 
 /* Another daemon has the socket: nobody comes in here any more. */
 void hand_over_let_go(struct hand_over_door *door);

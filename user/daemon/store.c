@@ -101,29 +101,16 @@ static int have_kept(struct store *store, char *why, size_t why_size)
 
 /* ---- the end ---- */
 
-static void on_stored(void *context)
+static void on_stored(void *context, uint64_t connections)
 {
 	struct store *store = context;
 	struct relay *relay = store->host->relay;
-	uint64_t handed = __atomic_load_n(&relay->handed, __ATOMIC_RELAXED);
-	struct stats *stats = NULL;
-	int err = store->host->figures(store->host->context, &stats);
-	struct offer_last last = {
-		.relay = relay,
-		.stats = stats,
-		.handed = handed,
-		.control = store->host->control(store->host->context),
-		.door = hand_over_fd(store->door),
-	};
+	int err = hand_over_totals(store->door, store->ours[STORE_PART_LISTENERS]);
 
-	last.metrics = store->host->metrics(store->host->context, &last.metrics_addr);
-	if (!err)
-		err = offer_totals(&last, store->ours[STORE_PART_LISTENERS]);
-	stats_free(stats);
 	if (err)
 		log_warn("store.totals reason=\"%s\" action=\"counters begin anew\"",
 			 strerror(-err));
-	log_info("store.done connections=%llu kept=%u", (unsigned long long)handed,
+	log_info("store.done connections=%llu kept=%u", (unsigned long long)connections,
 		 __atomic_load_n(&relay->connections, __ATOMIC_RELAXED));
 	close_all(store);
 	relay->served = TAKE_PTR(store->offered.sockets);

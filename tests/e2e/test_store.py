@@ -10,11 +10,11 @@ import pytest
 
 from conftest import STAND_IN
 from harness import daemon as d
-from harness import peer, takeover, tools
+from harness import peer, takeover, through, tools
 from harness.apps import Recorder, echo
 from harness.headers import v1
 from harness.manager import UNIT, Keeper
-from harness.netns import CLIENT4, HOST4
+from harness.netns import HOST4
 from harness.wait import until
 
 pytestmark = pytest.mark.skipif(bool(STAND_IN), reason="SKIP: a stand-in has no successor")
@@ -59,51 +59,25 @@ def taken(daemon):
     return {key: int(value) for key, value in daemon.events("takeover.taken")[0].items() if value.isdigit()}
 
 
+def follows(bench, keeper, text):
+    def follow():
+        figures = taken(restart(bench, keeper, text))
+        assert figures["lost"] == 0
+        return figures["connections"]
+    return follow
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_streams_through_restarts(bench, keeper, path):
-    """Both ways at once, to readers that are slower than the senders: bytes are on their way everywhere."""
     text = d.one_path(path, SERVER)
     bench.daemon(text)
-    size = 24000000
-    s = bench.server(tx=f"data:{size},fin", rx=f"rate:{size}/{size // 2},eof", count=4, parallel=64)
-    c = bench.client(tx=f"v2,data:{size},fin", rx=f"rate:{size}/{size // 2},eof", count=4, parallel=4)
-    sum_taken = 0
-    for _ in range(3):
-        seen = c.stat()["rx"]
-        until(lambda: c.stat()["rx"] > seen + 1000000 or c.stats[-1]["done"] == 4, "bytes flow")
-        new = restart(bench, keeper, text)
-        sum_taken += taken(new)["connections"]
-        assert taken(new)["lost"] == 0
-    peer.assert_exact(c.finish(), s.finish(), 4)
-    assert sum_taken >= 4, "they were over before the first restart"
-    ended = [r for daemon in bench.daemons for r in daemon.records(event="end")]
-    assert len(ended) == 4 and {(r["bytes_up"], r["bytes_down"]) for r in ended} == {(size, size)}
+    through.streams(bench, follows(bench, keeper, text), 2)
 
 
 def test_websockets_count_through_five_restarts(bench, keeper):
-    """Some that count aloud, new ones all the time: none is reset, none refused, no message lost or doubled."""
     text = d.one_path("auto", SERVER)
     bench.daemon(text)
-    server = bench.net.host.popen(["/usr/bin/python3", f"{HERE}/websocket_echo.py", "serve", "3000"], stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout.readline().strip() == "ready"
-        client = bench.net.client.popen(["/usr/bin/python3", f"{HERE}/websocket_numbers.py", f"ws://{HOST4}:{d.PORT}", CLIENT4, "200", "0.1"],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        begun = json.loads(client.stdout.readline())
-        for _ in range(5):
-            new = restart(bench, keeper, text)
-            assert taken(new)["connections"] >= 200 and taken(new)["lost"] == 0
-        client.stdin.close()
-        ended = json.loads(client.stdout.readline())
-        client.wait(20)
-    finally:
-        server.kill()
-        server.wait()
-    assert not ended["wrong"], (len(ended["wrong"]), ended["wrong"][:5])
-    assert ended["messages"] > begun["messages"] + 500 and ended["short"] > 20, ended
-    bench.daemons[-1].stop()
-    assert int(bench.daemons[-1].events("stopped")[0]["accepted"]) >= 200 + ended["short"], "totals do not go back"
-    print(begun, ended)
+    through.websockets(bench, follows(bench, keeper, text), 5, count=200, every=0.1, messages=500, short=20)
 
 
 def open_some(bench, count, port=d.PORT):

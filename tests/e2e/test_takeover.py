@@ -10,16 +10,15 @@ import pytest
 
 from conftest import STAND_IN
 from harness import daemon as d
-from harness import headers, peer, takeover, tools
+from harness import headers, peer, takeover, through, tools
 from harness import inline as i
 from harness.apps import Recorder, ask, echo
-from harness.netns import CLIENT4, HOST4
+from harness.netns import HOST4
 from harness.takeover import Guest
 from harness.wait import until
 from test_systemd import Manager
 
 pytestmark = pytest.mark.skipif(bool(STAND_IN), reason="SKIP: a stand-in has no successor")
-HERE = os.path.dirname(__file__)
 PATHS = ["copy", "splice", "always", "epoll"]
 
 
@@ -48,54 +47,21 @@ def take_over(bench, text, kept=0, old=None):
     return new
 
 
-def records(bench, **want):
-    return [r for daemon in bench.daemons for r in daemon.records(**want)]
+def follows(bench, text):
+    return lambda: int(take_over(bench, text).events("takeover.taken")[0]["connections"])
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_streams_through_takeovers(bench, path):
-    """Both ways at once, to readers that are slower than the senders: bytes are on their way everywhere."""
     text = d.one_path(path, "127.0.0.1:3000")
     bench.daemon(text)
-    size = 24000000
-    s = bench.server(tx=f"data:{size},fin", rx=f"rate:{size}/{size // 4},eof", count=4, parallel=64)
-    c = bench.client(tx=f"v2,data:{size},fin", rx=f"rate:{size}/{size // 4},eof", count=4, parallel=4)
-    taken = 0
-    for _ in range(3):
-        seen = c.stat()["rx"]
-        until(lambda: c.stat()["rx"] > seen + 1000000 or c.stats[-1]["done"] == 4, "bytes flow")
-        taken += int(take_over(bench, text).events("takeover.taken")[0]["connections"])
-    peer.assert_exact(c.finish(), s.finish(), 4)
-    assert taken >= 4, "they were over before the first takeover"
-    ended = records(bench, event="end")
-    assert len(ended) == 4 and {(r["bytes_up"], r["bytes_down"]) for r in ended} == {(size, size)}
-    assert {r["backend_port"] for r in ended} == {3000}
+    through.streams(bench, follows(bench, text), 4)
 
 
 def test_websockets_count_through_ten_takeovers(bench):
-    """500 that count aloud, new ones all the time: no reset, no message lost, none doubled."""
     text = d.one_path("auto", "127.0.0.1:3000")
     bench.daemon(text)
-    server = bench.net.host.popen(["/usr/bin/python3", f"{HERE}/websocket_echo.py", "serve", "3000"], stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout.readline().strip() == "ready"
-        client = bench.net.client.popen(["/usr/bin/python3", f"{HERE}/websocket_numbers.py", f"ws://{HOST4}:{d.PORT}", CLIENT4, "500", "0.3"],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        begun = json.loads(client.stdout.readline())
-        for _ in range(10):
-            take_over(bench, text)
-        client.stdin.close()
-        ended = json.loads(client.stdout.readline())
-        client.wait(20)
-    finally:
-        server.kill()
-        server.wait()
-    assert not ended["wrong"], (len(ended["wrong"]), ended["wrong"][:5])
-    assert ended["messages"] > begun["messages"] + 1000 and ended["short"] > 100, ended
-    stopped = bench.daemons[-1]
-    stopped.stop()
-    assert int(stopped.events("stopped")[0]["accepted"]) >= 500 + ended["short"], "totals do not go back"
-    print(begun, ended)
+    through.websockets(bench, follows(bench, text), 10, count=500, every=0.3, messages=1000, short=100)
 
 
 def test_the_service_manager_is_told(bench, tmp_path):

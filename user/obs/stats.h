@@ -33,7 +33,6 @@
 	X(BYTE_COUNT_UNREADABLE, "byte_count_unreadable") \
 	X(BYTES_UNREADABLE, "bytes_unreadable")           \
 	X(TRIM_FAILED, "trim_failed")                     \
-	X(RELAY_ERROR, "relay_error")                     \
 	X(GONE, "gone")                                   \
 	X(REUSED, "reused")                               \
 	X(KILLED, "killed")                               \

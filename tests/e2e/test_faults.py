@@ -161,6 +161,39 @@ def test_a_listener_that_cannot_be_watched(bench, faults, start):
     waiting.close()
 
 
+@pytest.mark.parametrize("path", d.PATHS)
+def test_calls_that_move_bytes(bench, faults, path):
+    """Interrupted, or without memory for once: the bytes go on, and nothing sleeps over it."""
+    bench.daemon(d.section("unproxy", io_uring="no") + d.one_path(path, "127.0.0.1:3000"), env=faults.env)
+    # Each word waits for the answer to the one before: no later byte wakes up whoever sleeps.
+    turns = (("v1,acked,data:60000,rx:60000,ms:2,data:100,rx:60100,fin", "data:60100,eof"),
+             ("rx:60000,data:60000,rx:60100,ms:2,data:100,fin", "data:60100,eof"))
+    bulk = ("v2,acked,data:3000000,fin", "data:3000000,eof"), ("data:3000000,fin", "data:3000000,eof")
+    met = {}
+    for call, errors in (("recv", ["EINTR"]), ("send", ["EINTR", "ENOBUFS", "ENOMEM"]), ("splice", ["EINTR"])):
+        for error in errors:
+            for skip in range(1, 8):  # the first send may be that of early data: without memory for that, it is refused
+                for words in (turns, bulk) if skip > 2 else (turns,):
+                    faults.arm(call, error, 1, skip=skip)
+                    bench.exact(4, *words)
+                    met[call] = met.get(call, 0) + faults.failed(call)
+                    faults.disarm(call)
+    assert all(met[call] > 4 for call in ("recv", "send") + (("splice",) if path == "splice" else ())), met
+
+
+@pytest.mark.parametrize("path, call, size", [("copy", "send", 3000), ("splice", "send", 3000), ("auto", "send", 3000), ("splice", "splice", 3000000)])
+def test_calls_that_fail_for_good(bench, faults, path, call, size):
+    """An error that no event tells of: both sides are reset at once."""
+    bench.daemon(d.section("unproxy", io_uring="no") + d.one_path(path, "127.0.0.1:3000"), env=faults.env)
+    to_server = ("v1,acked,data:8,rx:8,data:{size}", "aborted"), ("rx:8,data:8", "aborted")
+    to_client = ("v1,acked,data:8", "aborted"), ("rx:8,data:{size}", "aborted")
+    for sends_before, sides in ((2, to_server), (1, to_client)):
+        faults.arm(call, "EPERM", 1, skip=sends_before if call == "send" else 1)
+        clients, servers = bench.exchange(4, *([words.replace("{size}", str(size)) for words in side] for side in sides))
+        faults.spent(call)
+        assert [r["end"] for r in clients + servers] == ["rst", "rst"]
+
+
 def test_pipe(bench, faults):
     """No pipe, no splice: the bytes are copied, each of them."""
     bench.daemon(d.one_path("splice", "127.0.0.1:3000"), env=faults.env)

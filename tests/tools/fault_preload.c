@@ -35,6 +35,9 @@ enum call {
 	BPF,
 	THREAD,
 	EPOLL_ERROR,
+	RECV,
+	SEND,
+	SPLICE,
 	CALL__MAX
 };
 
@@ -161,6 +164,22 @@ int epoll_pwait2(int epoll_fd, struct epoll_event *events, int n, const struct t
 			events[i].events &= ~(uint32_t)EPOLLERR;
 	}
 	return got;
+}
+
+/* Those that do not wait: of a connection's bytes. */
+ssize_t recv(int fd, void *bytes, size_t len, int flags)
+{
+	return flags & MSG_DONTWAIT && fails(RECV, 0) ? -1 : NEXT(recv)(fd, bytes, len, flags);
+}
+
+ssize_t send(int fd, const void *bytes, size_t len, int flags)
+{
+	return flags & MSG_DONTWAIT && fails(SEND, 0) ? -1 : NEXT(send)(fd, bytes, len, flags);
+}
+
+ssize_t splice(int from, off64_t *from_at, int to, off64_t *to_at, size_t len, unsigned flags)
+{
+	return fails(SPLICE, 0) ? -1 : NEXT(splice)(from, from_at, to, to_at, len, flags);
 }
 
 int pthread_create(pthread_t *ret, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)

@@ -122,8 +122,10 @@ static enum attempt send_early(struct session *session)
 
 	if (!chunk || !uring_path_send_early(session))
 		return CONNECTING;
-	sent = send(back->source.fd, chunk->data + chunk->at, chunk->len - chunk->at,
-		    MSG_NOSIGNAL | MSG_DONTWAIT);
+	do
+		sent = send(back->source.fd, chunk->data + chunk->at, chunk->len - chunk->at,
+			    MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (sent < 0 && errno == EINTR);
 	if (sent < 0 && errno == EAGAIN)
 		return CONNECTING; /* SYN_SENT: nothing was taken */
 	if (sent < 0) {

@@ -22,6 +22,14 @@ void leg_died(struct leg *leg, int err)
 	leg->error = (int16_t)err;
 }
 
+void leg_full(struct leg *leg, int err)
+{
+	leg->flags &= (uint16_t)~LEG_WRITABLE;
+	/* Where its buffer is not what was short, the kernel tells of room only who asks anew. */
+	if (err && err != EAGAIN)
+		leg->flags |= LEG_UNHEARD;
+}
+
 const char *leg_death_reason(const struct leg *leg)
 {
 	bool front = leg->side == FRONT;
@@ -107,7 +115,8 @@ int leg_watch(struct session *session, struct leg *leg)
 		return 0;
 	if (!blocked)
 		uring_path_begin(session, leg);
-	if (leg->flags & (LEG_URING | LEG_ENDED) && !blocked && !session->settled)
+	if (leg->flags & (LEG_URING | LEG_ENDED) && !(leg->flags & LEG_UNHEARD) && !blocked &&
+	    !session->settled)
 		return 0;
 	if (blocked)
 		leg->flags |= LEG_OUTPUT;

@@ -25,7 +25,7 @@ enum leg_flags {
 	LEG_LEAVING = 256,  /* io_uring has been asked to stop */
 	LEG_LEFT = 512,     /* not by io_uring again: bulk, or a target that was full */
 	LEG_ENDED = 1024,   /* io_uring met the end of the stream */
-	LEG_UNHEARD = 2048, /* epoll did not take what the leg waits for: leg_watch() sees to it */
+	LEG_UNHEARD = 2048, /* epoll has to be told again what the leg waits for: by leg_watch() */
 };
 
 struct leg {
@@ -63,6 +63,9 @@ void leg_close(struct leg *leg, enum leg_close how);
 
 /* Mark a leg as broken by errno err. */
 void leg_died(struct leg *leg, int err);
+
+/* send() took not all of it: 0, or its errno, one that passes. An event tells when it may go on. */
+void leg_full(struct leg *leg, int err);
 
 /* "client_reset", "backend_timeout", ... of a dead leg. */
 const char *leg_death_reason(const struct leg *leg);

@@ -24,11 +24,11 @@ static uint32_t send_some(struct leg *target, const uint8_t *data, uint32_t n, i
 
 	if (sent >= 0) {
 		if ((uint32_t)sent < n)
-			target->flags &= (uint16_t)~LEG_WRITABLE;
+			leg_full(target, 0);
 		return (uint32_t)sent;
 	}
 	if (socket_error_passes(errno)) {
-		target->flags &= (uint16_t)~LEG_WRITABLE;
+		leg_full(target, errno);
 		return 0;
 	}
 	leg_died(target, errno);

@@ -132,7 +132,7 @@ static bool push(struct leg *target, struct splice_pipe *pipe)
 		if (n > 0) {
 			pipe->held -= (uint32_t)n;
 		} else if (n < 0 && errno == EAGAIN) {
-			target->flags &= (uint16_t)~LEG_WRITABLE;
+			leg_full(target, EAGAIN);
 		} else if (n < 0 && errno != EINTR) {
 			leg_died(target, errno); /* nobody is left to read it */
 			return true;

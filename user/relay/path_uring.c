@@ -64,7 +64,7 @@ static void keep_rest(struct session *session, struct leg *target, int result)
 	}
 	if (sent == bytes.len)
 		return;
-	target->flags &= (uint16_t)~LEG_WRITABLE;
+	leg_full(target, result < 0 ? -result : 0);
 	if (copy_keep_before(flow, bytes.data + sent, bytes.len - sent)) {
 		session_cut(session, UP_REASON_NO_RESOURCES);
 		return;

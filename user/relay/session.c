@@ -326,6 +326,9 @@ static enum session_state relay_step(struct session *session)
 {
 	if (!run_flow(session, UP) || !run_flow(session, DOWN))
 		return SESSION_CLOSED;
+	/* DOWN may be the first to meet the client's death, and no event need tell of it. */
+	if (session->legs[FRONT].flags & LEG_DEAD && !run_flow(session, UP))
+		return SESSION_CLOSED;
 	if (session->flows[UP].ended && session->flows[DOWN].ended) {
 		record_ended(session);
 		return SESSION_CLOSED;

@@ -8,7 +8,7 @@ import struct
 from . import tools
 from .wait import until
 
-CALLS = ["accept4", "connect", "socket", "pipe2", "epoll_ctl", "write", "bpf", "pthread_create", "epoll_error"]
+CALLS = ["accept4", "connect", "socket", "pipe2", "epoll_ctl", "write", "bpf", "pthread_create", "epoll_error", "recv", "send", "splice"]
 FAULT = struct.Struct("iiiiII")  # skip, times, error, only, calls, failed
 ANY = -1
 

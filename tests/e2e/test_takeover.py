@@ -476,6 +476,30 @@ def test_inline_changes_hands(inline):
     peer.assert_exact(c.finish() + new.finish(), s.finish(), None)
 
 
+def test_inline_that_rests(bench):
+    """It has nothing to hand over, and can be woken when nothing came of the takeover."""
+    relay, inl = d.one_path("copy", "127.0.0.1:3000"), i.listener("inl", port=8100)
+    daemon = bench.daemon(relay + inl, cls=i.InlineDaemon)
+    bench.snapshot = None  # the engine's own descriptors come and go
+    Recorder(bench.net.host, 3000)
+    Recorder(bench.net.host, 8100, HOST4)
+    daemon.write(relay)
+    daemon.ask("reload")
+    daemon.wait_for("inline.off")
+    guest = Guest(door(bench))
+    guest.hello()
+    guest.prepared()
+    guest.die()
+    daemon.wait_for("takeover.failed")
+    daemon.write(relay + inl)
+    daemon.ask("reload")
+    assert echo(bench.net.client, HOST4, 8100) and echo(bench.net.client, HOST4, d.PORT)
+    daemon.write(relay)
+    daemon.ask("reload")
+    take_over(bench, relay)
+    assert echo(bench.net.client, HOST4, d.PORT)
+
+
 def test_a_daemon_that_stops(bench):
     """It changes nothing any more, and says so; who would take over from it is told so, and its connections go on to their end."""
     text = d.one_path("copy", "127.0.0.1:3000")

@@ -73,19 +73,23 @@ static void open_control(struct services *services, const struct conf *conf)
 static void release_inline(void *context, bool let_go)
 {
 	const struct services *services = context;
+	struct inline_engine **engine = services->daemon->engine;
 	struct deny *deny = services->daemon->relay->deny;
 	int err = 0;
 
 	if (let_go) {
-		observe_keep_inline(services->daemon->observe);
-		inline_leave(TAKE_PTR(*services->daemon->engine));
+		if (*engine && inline_kern(*engine)) { /* one that rests has nothing to leave */
+			observe_keep_inline(services->daemon->observe);
+			inline_leave(TAKE_PTR(*engine));
+		}
 		deny_let_go(deny);
 		return;
 	}
 	err = deny_take_back(deny);
 	if (err)
 		log_warn("deny.kernel_off reason=\"%s\"", strerror(-err));
-	(void)services->daemon->open_inline(services->daemon->context);
+	if (!*engine)
+		(void)services->daemon->open_inline(services->daemon->context);
 }
 
 static void release_services(void *context, bool let_go)

@@ -32,11 +32,11 @@
  */
 #define UP_ROOM_BASE (1U << 20)
 #define UP_ROOM_MAX (8U << 20)
+#define UP_ROOM_SPAN_NS 4000000U
 
 /* A source's receive buffer, as SO_RCVBUF takes it (the kernel doubles it). It holds what waits
  * for user space, and bounds what the program may have to trim. Bytes. */
 #define UP_SOURCE_RCVBUF (1U << 20)
-#define UP_ROOM_SPAN_NS 4000000U
 
 /* What the verdict does with the first segment of a source. */
 enum up_stage {

@@ -43,10 +43,12 @@ int hand_over_open(const char *path, int taken, const struct hand_over_host *hos
 /* Is somebody in it, or on the way out? */
 bool hand_over_is_busy(const struct hand_over_door *door);
 
+/* All workers are through; the connections of them that were told. */
+typedef void hand_over_stored_fn(void *context, uint64_t connections);
+
 /* Nobody is in it, and nobody comes in any more: have the workers tell their connections on
  * `sessions`, one way, which stays the caller's. Each has its own reason to keep some. At
  * least one worker runs; stored is called when all are through, and the door stays as it is. */
-typedef void hand_over_stored_fn(void *context, uint64_t connections);
 void hand_over_store(struct hand_over_door *door, int sessions, hand_over_stored_fn *stored,
 		     void *context);
 

@@ -348,7 +348,8 @@ void handed_resume(struct session *session, uint64_t timer_us)
 	session->legs[FRONT].flags |= LEG_READABLE | LEG_WRITABLE;
 	if (relayed)
 		session->legs[BACK].flags |= LEG_READABLE | LEG_WRITABLE;
-	if (!relayed && loop_timer_arm(worker->loop, &session->timer, timer_left(session, timer_us)))
+	if (!relayed &&
+	    loop_timer_arm(worker->loop, &session->timer, timer_left(session, timer_us)))
 		session_cut(session, UP_REASON_NO_RESOURCES);
 	else
 		session_run(session);

@@ -16,6 +16,7 @@ from harness import headers, peer, vectors
 from harness import inline as i
 from harness.apps import Recorder, read_all
 from harness.netns import CLIENT4, EXTRA4, HOST4, HOST6
+from harness.segments import checksum
 from harness.wait import until
 
 pytestmark = pytest.mark.skipif(BARE, reason="SKIP: nothing to see without unproxy")
@@ -286,11 +287,9 @@ def flood(ns, count, first=0):
     for n in range(first, first + count):
         source = struct.pack(">BBH", 10, 77, 256 + n % 60000)
         tcp = struct.pack(">HHIIBBHHH", 1024 + n % 60000, d.PORT, n * 7919, 0, 0x50, 2, 65535, 0, 0)
-        total = sum(struct.unpack(">10H", tcp)) + sum(struct.unpack(">2H", source)) + sum(struct.unpack(">2H", socket.inet_aton(HOST4))) + 6 + len(tcp)
-        while total >> 16:
-            total = (total & 0xffff) + (total >> 16)
-        tcp = tcp[:16] + struct.pack(">H", ~total & 0xffff) + tcp[18:]
-        packets.append(struct.pack(">BBHHHBBH4s4s", 0x45, 0, 40, 0, 0, 64, 6, 0, source, socket.inet_aton(HOST4)) + tcp)
+        ends = source + socket.inet_aton(HOST4)
+        tcp = tcp[:16] + struct.pack(">H", checksum(ends + struct.pack(">HH", 6, len(tcp)) + tcp)) + tcp[18:]
+        packets.append(struct.pack(">BBHHHBBH", 0x45, 0, 40, 0, 0, 64, 6, 0) + ends + tcp)
     with ns:
         raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
     for p in packets:

@@ -12,20 +12,12 @@ import pytest
 from conftest import BARE
 from harness import fuzz, headers
 from harness import daemon as d
+from harness.segments import ACK, PSH, RST, SYN, checksum
 
 pytestmark = pytest.mark.skipif(BARE, reason="SKIP: nothing to see without unproxy")
 TUNSETIFF, TUN_NO_PI = 0x400454CA, 0x1001
-SYN, RST, PSH, ACK = 2, 4, 8, 16
 PORT, A, B = 40000, 1000000, 1020000
 HEADER = headers.v2()
-
-
-def checksum(data):
-    data += b"\0" * (len(data) % 2)
-    total = sum(struct.unpack(f">{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xffff) + (total >> 16)
-    return ~total & 0xffff
 
 
 class Wire:

@@ -33,11 +33,13 @@ def mac(ns, device):
         return fcntl.ioctl(s, SIOCGIFHWADDR, struct.pack("16s16x", device.encode()))[18:24]
 
 
-def folded(data):
+def checksum(data):
+    """The Internet's (RFC 1071)."""
+    data += b"\0" * (len(data) % 2)
     total = sum(struct.unpack(f">{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xffff) + (total >> 16)
-    return total
+    return ~total & 0xffff
 
 
 class Segments:
@@ -61,9 +63,9 @@ class Segments:
         offset = (20 + len(options)) // 4 << 4
         total = 20 + 20 + len(options) + len(data)
         ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, total if total < 65536 else 0, 0, 0x4000, 64, 6, 0, *map(socket.inet_aton, (ADDRESS, HOST4)))
-        ip = ip[:10] + struct.pack(">H", ~folded(ip) & 0xffff) + ip[12:]
-        pseudo = ip[12:20] + struct.pack(">II", 6, total - 20)
-        tcp = struct.pack(">HHIIBBHHH", 1024, self.port, seq & MASK, self.their_next, offset, flags, 65535, folded(pseudo), 0) + options
+        ip = ip[:10] + struct.pack(">H", checksum(ip)) + ip[12:]
+        partial = ~checksum(ip[12:20] + struct.pack(">II", 6, total - 20)) & 0xffff  # the rest is the device's
+        tcp = struct.pack(">HHIIBBHHH", 1024, self.port, seq & MASK, self.their_next, offset, flags, 65535, partial, 0) + options
         gso = (GSO_TCPV4, MSS) if len(data) > MSS else (0, 0)
         vnet = struct.pack("=BBHHHH", NEEDS_CSUM, gso[0], 14 + len(ip) + len(tcp), gso[1], 14 + len(ip), 16)
         self.socket.send(vnet + self.ethernet + ip + tcp + data)

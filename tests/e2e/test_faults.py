@@ -162,9 +162,9 @@ def test_a_listener_that_cannot_be_watched(bench, faults, start):
 
 
 @pytest.mark.parametrize("path", d.PATHS)
-def test_calls_that_move_bytes(bench, faults, path):
+def test_calls_that_move_bytes(bench, faults, start, path):
     """Interrupted, or without memory for once: the bytes go on, and nothing sleeps over it."""
-    bench.daemon(d.section("unproxy", io_uring="no") + d.one_path(path, "127.0.0.1:3000"), env=faults.env)
+    start("no", d.one_path(path, "127.0.0.1:3000"))
     # Each word waits for the answer to the one before: no later byte wakes up whoever sleeps.
     turns = (("v1,acked,data:60000,rx:60000,ms:2,data:100,rx:60100,fin", "data:60100,eof"),
              ("rx:60000,data:60000,rx:60100,ms:2,data:100,fin", "data:60100,eof"))
@@ -182,14 +182,14 @@ def test_calls_that_move_bytes(bench, faults, path):
 
 
 @pytest.mark.parametrize("path, call, size", [("copy", "send", 3000), ("splice", "send", 3000), ("auto", "send", 3000), ("splice", "splice", 3000000)])
-def test_calls_that_fail_for_good(bench, faults, path, call, size):
+def test_calls_that_fail_for_good(bench, faults, start, path, call, size):
     """An error that no event tells of: both sides are reset at once."""
-    bench.daemon(d.section("unproxy", io_uring="no") + d.one_path(path, "127.0.0.1:3000"), env=faults.env)
-    to_server = ("v1,acked,data:8,rx:8,data:{size}", "aborted"), ("rx:8,data:8", "aborted")
-    to_client = ("v1,acked,data:8", "aborted"), ("rx:8,data:{size}", "aborted")
+    start("no", d.one_path(path, "127.0.0.1:3000"))
+    to_server = (f"v1,acked,data:8,rx:8,data:{size}", "aborted"), ("rx:8,data:8", "aborted")
+    to_client = ("v1,acked,data:8", "aborted"), (f"rx:8,data:{size}", "aborted")
     for sends_before, sides in ((2, to_server), (1, to_client)):
         faults.arm(call, "EPERM", 1, skip=sends_before if call == "send" else 1)
-        clients, servers = bench.exchange(4, *([words.replace("{size}", str(size)) for words in side] for side in sides))
+        clients, servers = bench.exchange(4, *sides)
         faults.spent(call)
         assert [r["end"] for r in clients + servers] == ["rst", "rst"]
 
@@ -232,9 +232,9 @@ def test_bpf_at_run_time(bench, faults):
 
 
 @pytest.mark.parametrize("path", d.PATHS)
-def test_a_reset_that_looks_like_an_end(bench, faults, path):
+def test_a_reset_that_looks_like_an_end(bench, faults, start, path):
     """The kernel's worker that writes to the socket may be told of the reset first; epoll shows an end alone then."""
-    daemon = bench.daemon(d.section("unproxy", io_uring="no") + d.one_path(path, "127.0.0.1:3000"), env=faults.env)
+    daemon = start("no", d.one_path(path, "127.0.0.1:3000"))
     for client, server in ((("v1,data:100,rx:100,ms:50,rst", "rest"), ("rx:100,data:100", "aborted")),
                            (("v1,data:100", "aborted"), ("rx:100,data:100,ms:50,rst", "rest"))):
         faults.arm("epoll_error", "ECONNRESET", 1)

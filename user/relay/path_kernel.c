@@ -315,8 +315,8 @@ static bool progressed(struct session *session, struct accel *accel, uint64_t wr
 enum relay_result accel_finish(struct session *session, enum way way)
 {
 	struct flow *flow = flow_of(session, way);
-	bool dead = source_of(session, way)->flags & LEG_DEAD || law_hides_reset(session, way);
 	uint64_t received, written;
+	bool dead;
 
 	if (law_received(session, way, &received) || law_written(session, way, &written)) {
 		session->reason = "byte_count_unreadable";
@@ -324,6 +324,7 @@ enum relay_result accel_finish(struct session *session, enum way way)
 	}
 	if (written == received || target_of(session, way)->flags & LEG_DEAD)
 		return RELAY_EOF;
+	dead = source_of(session, way)->flags & LEG_DEAD || law_hides_reset(session, way);
 	/* A reset source may or may not have sent a FIN before: one more or less. It ends in a
 	 * RST anyway. */
 	if (dead && written + 1 >= received)

@@ -322,12 +322,24 @@ static int set_timer(struct session *session)
 	return 0;
 }
 
+/* Move both. Returns false when the session ended by it. */
+static bool run_flows(struct session *session)
+{
+	const struct leg *front = &session->legs[FRONT];
+	bool dead;
+
+	if (!run_flow(session, UP))
+		return false;
+	dead = front->flags & LEG_DEAD;
+	if (!run_flow(session, DOWN))
+		return false;
+	/* DOWN may be the first to meet the client's death, and no event need tell of it. */
+	return dead || !(front->flags & LEG_DEAD) || run_flow(session, UP);
+}
+
 static enum session_state relay_step(struct session *session)
 {
-	if (!run_flow(session, UP) || !run_flow(session, DOWN))
-		return SESSION_CLOSED;
-	/* DOWN may be the first to meet the client's death, and no event need tell of it. */
-	if (session->legs[FRONT].flags & LEG_DEAD && !run_flow(session, UP))
+	if (!run_flows(session))
 		return SESSION_CLOSED;
 	if (session->flows[UP].ended && session->flows[DOWN].ended) {
 		record_ended(session);

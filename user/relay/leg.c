@@ -109,14 +109,14 @@ void leg_watch_again(struct session *session, struct leg *leg)
 
 int leg_watch(struct session *session, struct leg *leg)
 {
-	bool blocked = !(leg->flags & (LEG_WRITABLE | LEG_OUTPUT));
+	bool blocked = !(leg->flags & (LEG_WRITABLE | LEG_OUTPUT)), tell;
 
 	if (leg->source.fd < 0)
 		return 0;
 	if (!blocked)
 		uring_path_begin(session, leg);
-	if (leg->flags & (LEG_URING | LEG_ENDED) && !(leg->flags & LEG_UNHEARD) && !blocked &&
-	    !session->settled)
+	tell = blocked || leg->flags & LEG_UNHEARD;
+	if (leg->flags & (LEG_URING | LEG_ENDED) && !tell && !session->settled)
 		return 0;
 	if (blocked)
 		leg->flags |= LEG_OUTPUT;
@@ -124,7 +124,7 @@ int leg_watch(struct session *session, struct leg *leg)
 		leg->source.fn = on_leg_event;
 		return loop_add(session->worker->loop, &leg->source, events_of(leg));
 	}
-	return blocked || leg->flags & LEG_UNHEARD ? tell_epoll(session, leg) : 0;
+	return tell ? tell_epoll(session, leg) : 0;
 }
 
 void leg_leave(struct session *session, struct leg *leg)

@@ -158,6 +158,16 @@ int socket_peer(int fd, uint8_t family, struct up_addr *ret)
 	return 0;
 }
 
+ssize_t socket_send(int fd, const void *data, size_t n, int flags)
+{
+	ssize_t sent;
+
+	do
+		sent = send(fd, data, n, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
+	while (sent < 0 && errno == EINTR);
+	return sent < 0 ? -errno : sent;
+}
+
 int socket_error(int fd)
 {
 	int err = 0;

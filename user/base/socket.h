@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <sys/un.h>
 
 #include "unproxy/addr.h"
@@ -54,6 +55,9 @@ void socket_end(int fd);
 /* The peer's address, also of a connection that has been reset. family: the socket's own,
  * enum up_family. 0 or -errno. */
 int socket_peer(int fd, uint8_t family, struct up_addr *ret);
+
+/* Send what fits at once, with these flags of send(), too: never waits. Bytes, or -errno. */
+ssize_t socket_send(int fd, const void *data, size_t n, int flags);
 
 /* What send() or recv() met passes: the socket is whole, and tried again. */
 static inline bool socket_error_passes(int err)

@@ -122,14 +122,11 @@ static enum attempt send_early(struct session *session)
 
 	if (!chunk || !uring_path_send_early(session))
 		return CONNECTING;
-	do
-		sent = send(back->source.fd, chunk->data + chunk->at, chunk->len - chunk->at,
-			    MSG_NOSIGNAL | MSG_DONTWAIT);
-	while (sent < 0 && errno == EINTR);
-	if (sent < 0 && errno == EAGAIN)
+	sent = socket_send(back->source.fd, chunk->data + chunk->at, chunk->len - chunk->at, 0);
+	if (sent == -EAGAIN)
 		return CONNECTING; /* SYN_SENT: nothing was taken */
 	if (sent < 0) {
-		back->error = (int16_t)errno;
+		back->error = (int16_t)-sent;
 		return FAILED;
 	}
 	copy_sent(up, (uint32_t)sent);

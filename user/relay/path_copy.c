@@ -20,18 +20,18 @@
  * nobody to read it, and the session ends by the leg's death. */
 static uint32_t send_some(struct leg *target, const uint8_t *data, uint32_t n, int flags)
 {
-	ssize_t sent = send(target->source.fd, data, n, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
+	ssize_t sent = socket_send(target->source.fd, data, n, flags);
 
 	if (sent >= 0) {
 		if ((uint32_t)sent < n)
 			leg_full(target, 0);
 		return (uint32_t)sent;
 	}
-	if (socket_error_passes(errno)) {
-		leg_full(target, errno);
+	if (socket_error_passes((int)-sent)) {
+		leg_full(target, (int)-sent);
 		return 0;
 	}
-	leg_died(target, errno);
+	leg_died(target, (int)-sent);
 	return n;
 }
 

@@ -72,12 +72,12 @@ static void send_peeked(struct session *session, enum way way, uint32_t n)
 {
 	struct flow *flow = flow_of(session, way);
 	struct leg *target = target_of(session, way);
-	ssize_t sent = send(target->source.fd, session->worker->peeked + flow->accel->ahead,
-			    n - flow->accel->ahead, MSG_NOSIGNAL | MSG_DONTWAIT);
+	ssize_t sent = socket_send(target->source.fd, session->worker->peeked + flow->accel->ahead,
+				   n - flow->accel->ahead, 0);
 
 	if (sent < 0) {
-		if (!socket_error_passes(errno))
-			leg_died(target, errno);
+		if (!socket_error_passes((int)-sent))
+			leg_died(target, (int)-sent);
 		return;
 	}
 	flow->accel->ahead += (uint32_t)sent;
